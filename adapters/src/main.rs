@@ -1,0 +1,3 @@
+//! The binary `florin`.
+
+fn main() {}

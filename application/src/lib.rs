@@ -1,0 +1,1 @@
+//! Accepts commands: routing, batching, idempotency, the saga's driver, and the ports that adapters implement.
