@@ -100,7 +100,7 @@ fn is_frozen<E: DomainEvent + Serialize + DeserializeOwned>(event: &E) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("snapshots/{name}.json"));
     let version = event.event_version();
     let json = serde_json::to_string(event).unwrap();
-    let line = format!("{version} {json}\n");
+    let line = format!("{{\"version\":\"{version}\",\"event\":{json}}}\n");
     if std::env::var_os("FLORIN_FREEZE").is_some() {
         fs::write(&path, &line).unwrap();
     }

@@ -1,0 +1,359 @@
+//! What a client asks of the ledger, and what it is told.
+//!
+//! A [`Request`] is accepted or refused: both are an [`Outcome`], kept under the request's key. A
+//! [`SubmitError`] says that the request did not come to an outcome; nothing is kept.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use florin_domain::transfer::{Details, Phase};
+use florin_domain::wallet::Account;
+use florin_domain::{
+    Amount, Currency, Metadata, Refusal, RequestedAmount, TransactionId, TransferId, WalletCommand,
+    WalletId,
+};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The longest idempotency key: half of an index key, and longer than any UUID or ULID with a prefix.
+pub const MAX_REQUEST_ID: usize = 255;
+
+/// Why a text is no idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RequestIdError {
+    /// Empty, too long, or with control characters.
+    #[error("a request id is 1 to {MAX_REQUEST_ID} characters without control characters")]
+    Malformed,
+    /// Of the form that the ledger gives to the legs of its transfers.
+    #[error("request ids of the form transfer:<uuid>:<leg> belong to the ledger")]
+    Reserved,
+}
+
+/// An idempotency key as a client sends it: 1 to [`MAX_REQUEST_ID`] printable characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key under which a transfer's credit is submitted to the partition of its target.
+    pub(crate) fn of_credit(transfer: TransferId) -> Self {
+        Self(format!("{RESERVED}{transfer}:credit").into())
+    }
+}
+
+/// How the ledger's own keys begin.
+const RESERVED: &str = "transfer:";
+
+impl FromStr for RequestId {
+    type Err = RequestIdError;
+
+    fn from_str(text: &str) -> Result<Self, RequestIdError> {
+        let length = text.chars().count();
+        if length == 0 || length > MAX_REQUEST_ID || text.chars().any(char::is_control) {
+            return Err(RequestIdError::Malformed);
+        }
+        let transfer = text
+            .strip_prefix(RESERVED)
+            .and_then(|rest| rest.split_once(':'));
+        if transfer.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok()) {
+            return Err(RequestIdError::Reserved);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// Whose key it is: the wallet in the path, or nobody's where the client opens a wallet without
+/// saying which.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The wallet's id; empty for a wallet whose id the ledger makes up.
+    pub scope: Arc<str>,
+    /// The client's key.
+    pub request_id: RequestId,
+}
+
+/// A command with what belongs to its delivery.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What is asked.
+    pub command: Command,
+    /// The idempotency key, if the client sent one; never made up.
+    pub request_id: Option<RequestId>,
+    /// The version that the wallet must have (`If-Match`).
+    pub expected_version: Option<u64>,
+    /// The W3C trace context that the client sent, kept with the events.
+    pub traceparent: Option<Arc<str>>,
+}
+
+/// What can be asked of the ledger.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Of one wallet.
+    Wallet {
+        /// Which.
+        id: WalletId,
+        /// Whether the ledger made the id up: then the key, if any, belongs to no wallet.
+        id_is_new: bool,
+        /// What.
+        command: WalletCommand,
+    },
+    /// Of two.
+    Transfer(NewTransfer),
+}
+
+/// Moves an amount from one wallet to another.
+#[derive(Debug, Clone)]
+pub struct NewTransfer {
+    /// Born with the request.
+    pub transfer_id: TransferId,
+    /// The source, whose key it is.
+    pub from: WalletId,
+    /// The target.
+    pub to: WalletId,
+    /// How much, in the source's currency.
+    pub amount: RequestedAmount,
+    /// The currency meant; the source's own when not said.
+    pub currency: Option<Currency>,
+    /// Kept with the transfer and its legs.
+    pub metadata: Option<Metadata>,
+}
+
+impl Command {
+    /// The wallet by which the command is routed: its own, or the source.
+    pub fn wallet(&self) -> &WalletId {
+        match self {
+            Self::Wallet { id, .. } => id,
+            Self::Transfer(transfer) => &transfer.from,
+        }
+    }
+}
+
+/// What became of a command: the same for ever under its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It took effect.
+    Accepted(Receipt),
+    /// It did not, for a reason.
+    Refused(Refused),
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether that was decided earlier, under the same key.
+    pub replayed: bool,
+}
+
+/// What an accepted command did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Receipt {
+    /// Opened, froze, unfroze or closed a wallet.
+    Wallet(WalletState),
+    /// Moved money between a wallet and the outside world.
+    Movement(Movement),
+    /// Moved money between two wallets, or has begun to.
+    Transfer(TransferReceipt),
+    /// Credited the target of a transfer that another partition drives.
+    Leg(Leg),
+}
+
+/// A wallet as of one version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WalletState {
+    /// Which.
+    pub wallet_id: WalletId,
+    /// Currency, balance, status and owner.
+    pub account: Account,
+    /// How many events its stream has.
+    pub version: u64,
+    /// Where its stream lies.
+    pub partition: u32,
+    /// Where its last event is.
+    pub position: u64,
+    /// When its first event was recorded.
+    pub opened_at: DateTime<Utc>,
+    /// When its last one was.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Which way a movement went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// In.
+    Deposit,
+    /// Out.
+    Withdrawal,
+}
+
+/// A deposit or a withdrawal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Movement {
+    /// Which way.
+    pub direction: Direction,
+    /// Its id.
+    pub transaction_id: TransactionId,
+    /// Whose.
+    pub wallet_id: WalletId,
+    /// How much.
+    pub amount: Amount,
+    /// What the wallet holds afterwards.
+    pub balance: Decimal,
+    /// The wallet's version afterwards.
+    pub version: u64,
+    /// Where the event lies.
+    pub partition: u32,
+    /// Where the event is.
+    pub position: u64,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// One side of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leg {
+    /// What the wallet holds afterwards.
+    pub balance: Decimal,
+    /// The wallet's version afterwards.
+    pub version: u64,
+    /// Where the event lies.
+    pub partition: u32,
+    /// Where the event is.
+    pub position: u64,
+}
+
+/// A transfer that was debited, and completed unless it takes longer than a client waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferReceipt {
+    /// Its id.
+    pub transfer_id: TransferId,
+    /// How far it came.
+    pub phase: Phase,
+    /// The source.
+    pub from: WalletId,
+    /// The target.
+    pub to: WalletId,
+    /// How much.
+    pub amount: Amount,
+    /// The debit.
+    pub debit: Leg,
+    /// The credit, when it is known.
+    pub credit: Option<Leg>,
+    /// Where its last event lies.
+    pub partition: u32,
+    /// Where its last event is.
+    pub position: u64,
+    /// When that was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
+/// A command that was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The failed transfer that is on record for it.
+    pub transfer_id: Option<TransferId>,
+}
+
+/// A transfer as of its last event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferState {
+    /// Which.
+    pub transfer_id: TransferId,
+    /// From, to, amount, phase, and why it failed.
+    pub details: Details,
+    /// The key that the client sent.
+    pub request_id: Option<String>,
+    /// How many events its stream has.
+    pub version: u64,
+    /// Where its stream lies.
+    pub partition: u32,
+    /// Where its last event is.
+    pub position: u64,
+    /// When its first event was recorded.
+    pub initiated_at: DateTime<Utc>,
+    /// When its last one was.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Why a request came to no outcome. Nothing is kept: the same key may be sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SubmitError {
+    /// The key is in use for a transfer that has not ended.
+    #[error("a request with this key is still running")]
+    InProgress,
+    /// The key was used for another request.
+    #[error("the key was used for another request")]
+    KeyReused,
+    /// The wallet is not at the version that the client expects.
+    #[error("the wallet is at version {actual}")]
+    VersionMismatch {
+        /// The version it is at; 0 when it was never opened.
+        actual: u64,
+    },
+    /// The queue of the wallet's partition is full.
+    #[error("too many commands are waiting")]
+    Busy,
+    /// The journal cannot be reached; the command may or may not have taken effect.
+    #[error("the journal is not available")]
+    Unavailable,
+    /// The journal refuses this command's events: a defect, logged where it was met.
+    #[error("the journal rejects the command")]
+    Rejected,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_short_and_printable() {
+        for good in [
+            "a",
+            "0190f2d4-…",
+            "transfer:1",
+            "transfer:1:credit",
+            &"x".repeat(255),
+        ] {
+            assert!(good.parse::<RequestId>().is_ok(), "{good:?}");
+        }
+        for bad in ["", "a\0", "a\n", &"x".repeat(256)] {
+            assert_eq!(
+                bad.parse::<RequestId>(),
+                Err(RequestIdError::Malformed),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_use_the_key_of_a_transfers_leg() {
+        let own = RequestId::of_credit(TransferId(uuid::Uuid::from_u128(7)));
+        assert_eq!(
+            own.as_str().parse::<RequestId>(),
+            Err(RequestIdError::Reserved)
+        );
+    }
+}
