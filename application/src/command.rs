@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+pub use florin_domain::transfer::Leg;
 use florin_domain::transfer::{Details, Phase};
 use florin_domain::wallet::Account;
 use florin_domain::{
@@ -60,9 +61,7 @@ impl FromStr for RequestId {
         if length == 0 || length > MAX_REQUEST_ID || text.chars().any(char::is_control) {
             return Err(RequestIdError::Malformed);
         }
-        let transfer = text
-            .strip_prefix(RESERVED)
-            .and_then(|rest| rest.split_once(':'));
+        let transfer = text.strip_prefix(RESERVED).and_then(|rest| rest.split_once(':'));
         if transfer.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok()) {
             return Err(RequestIdError::Reserved);
         }
@@ -221,20 +220,6 @@ pub struct Movement {
     pub recorded_at: DateTime<Utc>,
 }
 
-/// One side of a transfer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Leg {
-    /// What the wallet holds afterwards.
-    pub balance: Decimal,
-    /// The wallet's version afterwards.
-    pub version: u64,
-    /// Where the event lies.
-    pub partition: u32,
-    /// Where the event is.
-    pub position: u64,
-}
-
 /// A transfer that was debited, and completed unless it takes longer than a client waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -330,30 +315,17 @@ mod tests {
 
     #[test]
     fn a_request_id_is_short_and_printable() {
-        for good in [
-            "a",
-            "0190f2d4-…",
-            "transfer:1",
-            "transfer:1:credit",
-            &"x".repeat(255),
-        ] {
+        for good in ["a", "0190f2d4-…", "transfer:1", "transfer:1:credit", &"x".repeat(255)] {
             assert!(good.parse::<RequestId>().is_ok(), "{good:?}");
         }
         for bad in ["", "a\0", "a\n", &"x".repeat(256)] {
-            assert_eq!(
-                bad.parse::<RequestId>(),
-                Err(RequestIdError::Malformed),
-                "{bad:?}"
-            );
+            assert_eq!(bad.parse::<RequestId>(), Err(RequestIdError::Malformed), "{bad:?}");
         }
     }
 
     #[test]
     fn a_client_cannot_use_the_key_of_a_transfers_leg() {
         let own = RequestId::of_credit(TransferId(uuid::Uuid::from_u128(7)));
-        assert_eq!(
-            own.as_str().parse::<RequestId>(),
-            Err(RequestIdError::Reserved)
-        );
+        assert_eq!(own.as_str().parse::<RequestId>(), Err(RequestIdError::Reserved));
     }
 }

@@ -1,24 +1,101 @@
 //! The front door: every command of every kind comes in here, and nothing else appends.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
-use florin_domain::{TransferId, WalletId};
+use florin_domain::{TransferId, WalletId, partition_of};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::command::{Answer, Request, SubmitError, TransferState, WalletState};
+use crate::clock::Clock;
+use crate::command::{
+    Answer, Command, Key, Request, RequestId, SubmitError, TransferState, WalletState,
+};
+use crate::fingerprint::Fingerprint;
+use crate::journal::Journal;
+use crate::partition::{Job, Queue, Reply, Submission, Task, Writer, WriterParts};
+use crate::saga::Driver;
+use crate::snapshots::Snapshots;
 
-/// A running ledger. Cheap to clone.
+/// How long a client waits for an outcome. A journal that answers at all answers in milliseconds.
+const SUBMIT_WAIT: Duration = Duration::from_secs(10);
+
+/// How a ledger behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether incoming money opens a wallet that was never opened.
+    pub auto_open: bool,
+    /// How many wallets are held in memory, over all partitions.
+    pub cached_wallets: usize,
+}
+
+impl Settings {
+    /// How many wallets are held in memory when nobody says otherwise: about 30 MB.
+    pub const CACHED_WALLETS: usize = 100_000;
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { auto_open: true, cached_wallets: Self::CACHED_WALLETS }
+    }
+}
+
+/// A running ledger. Cheap to clone; its writers end with the last clone.
 #[derive(Clone)]
 pub struct Ledger {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    journal: Arc<dyn Journal>,
+    queues: Vec<Queue>,
+    partitions: u32,
+    _tasks: JoinSet<()>,
 }
 
 impl Ledger {
+    /// Starts a writer for each partition, and resumes the transfers that were left unfinished.
+    pub fn open(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
+        let partitions = journal.partitions();
+        let (queues, receivers): (Vec<_>, Vec<_>) = (0..partitions).map(|_| Queue::new()).unzip();
+        let driver = Arc::new(Driver::new(queues.clone()));
+        let mut tasks = JoinSet::new();
+        let (snapshots, saving) = Snapshots::new(Arc::clone(&journal));
+        tasks.spawn(saving);
+        let share = settings.cached_wallets / partitions.max(1) as usize;
+        for (partition, jobs) in (0..partitions).zip(receivers) {
+            let writer = Writer::new(WriterParts {
+                partition,
+                partitions,
+                auto_open: settings.auto_open,
+                max_wallets: NonZeroUsize::new(share).unwrap_or(NonZeroUsize::MIN),
+                journal: journal.partition(partition),
+                jobs,
+                clock: Arc::clone(&clock),
+                driver: Arc::clone(&driver),
+                snapshots: snapshots.clone(),
+            });
+            tasks.spawn(writer.run());
+        }
+        // Within one partition transfers end in the append that begins them.
+        if partitions > 1 {
+            tasks.spawn(driver.resume(clock));
+        }
+        Self { inner: Arc::new(Inner { journal, queues, partitions, _tasks: tasks }) }
+    }
+
     /// Carries a command to its outcome.
     ///
     /// # Errors
     /// [`SubmitError`] when it came to none.
     pub async fn submit(&self, request: Request) -> Result<Answer, SubmitError> {
-        todo!()
+        let Request { command, request_id, expected_version, traceparent } = request;
+        let wallet = command.wallet().clone();
+        let key = request_id.map(|id| (key_of(&command, id), Fingerprint::of(&command)));
+        let submission = Submission { command, key, expected_version, traceparent };
+        self.ask(&wallet, Task::Submit(submission), Reply::Answer).await
     }
 
     /// The wallet as of now, whichever process wrote last; `None` when it was never opened.
@@ -26,7 +103,7 @@ impl Ledger {
     /// # Errors
     /// [`SubmitError::Busy`] and [`SubmitError::Unavailable`].
     pub async fn wallet(&self, id: &WalletId) -> Result<Option<WalletState>, SubmitError> {
-        todo!()
+        self.ask(id, Task::Read(id.clone()), Reply::Wallet).await
     }
 
     /// The transfer as of now; `None` when it is not on record.
@@ -34,6 +111,38 @@ impl Ledger {
     /// # Errors
     /// [`SubmitError::Unavailable`].
     pub async fn transfer(&self, id: TransferId) -> Result<Option<TransferState>, SubmitError> {
-        todo!()
+        match self.inner.journal.transfer(id).await {
+            Ok(record) => Ok(record.and_then(|record| record.state())),
+            Err(cause) => {
+                tracing::warn!(%cause, "transfer not read");
+                Err(SubmitError::Unavailable)
+            }
+        }
     }
+
+    async fn ask<T>(
+        &self,
+        wallet: &WalletId,
+        task: Task,
+        reply: impl FnOnce(oneshot::Sender<Result<T, SubmitError>>) -> Reply,
+    ) -> Result<T, SubmitError> {
+        let partition = partition_of(wallet, self.inner.partitions);
+        let queue = self.inner.queues.get(partition as usize).ok_or(SubmitError::Unavailable)?;
+        let (sender, receiver) = oneshot::channel();
+        queue.offer(Job { task, reply: reply(sender) })?;
+        match timeout(SUBMIT_WAIT, receiver).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(SubmitError::Unavailable),
+        }
+    }
+}
+
+/// A key belongs to the wallet in the path, and to nobody when the ledger makes the wallet's id up.
+fn key_of(command: &Command, request_id: RequestId) -> Key {
+    let scope = match command {
+        Command::Wallet { id_is_new: true, .. } => "".into(),
+        Command::Wallet { id, .. } => id.as_str().into(),
+        Command::Transfer(transfer) => transfer.from.as_str().into(),
+    };
+    Key { scope, request_id }
 }

@@ -1,8 +1,24 @@
 //! Accepts commands: routing to partitions, batching, idempotency, the saga's driver, and the ports
 //! that adapters implement. It knows no SQL, no NATS, no HTTP.
+//!
+//! ```text
+//! Request ─▶ Ledger ─route─▶ partition (queue, writer) ─append─▶ Journal
+//!                                 ▲        │ money in flight
+//!                                 └─ saga ◀┘
+//! ```
 
+pub mod clock;
 pub mod command;
+pub mod fingerprint;
+pub mod journal;
 pub mod ledger;
+pub mod memory;
+mod metadata;
+mod partition;
+mod saga;
+pub mod snapshots;
 
+pub use clock::Clock;
 pub use command::{Answer, Command, Request, SubmitError};
-pub use ledger::Ledger;
+pub use journal::Journal;
+pub use ledger::{Ledger, Settings};

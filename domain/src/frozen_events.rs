@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::journal::EVENT_TYPES;
+use crate::transfer::Leg;
 use crate::{Metadata, Refusal, TransactionId, TransferEvent, TransferId, WalletEvent};
 use cqrs_es::DomainEvent;
 use serde::Serialize;
@@ -55,21 +56,15 @@ fn wallet_events() -> Vec<WalletEvent> {
             balance,
             metadata,
         },
-        WalletEvent::FundsRefunded {
-            transfer_id,
-            counterparty: bob(),
-            amount,
-            currency,
-            balance,
-        },
-        WalletEvent::WalletFrozen {
-            reason: reason.clone(),
-        },
-        WalletEvent::WalletUnfrozen {
-            reason: reason.clone(),
-        },
+        WalletEvent::FundsRefunded { transfer_id, counterparty: bob(), amount, currency, balance },
+        WalletEvent::WalletFrozen { reason: reason.clone() },
+        WalletEvent::WalletUnfrozen { reason: reason.clone() },
         WalletEvent::WalletClosed { reason },
     ]
+}
+
+fn leg() -> Leg {
+    Leg { balance: "87.50".parse().unwrap(), version: 3, partition: 1, position: 7 }
 }
 
 fn transfer_events() -> Vec<TransferEvent> {
@@ -85,11 +80,9 @@ fn transfer_events() -> Vec<TransferEvent> {
             currency: "USD".parse().unwrap(),
             metadata: Some(serde_json::from_str(r#"{"order":7.10}"#).unwrap()),
         },
-        TransferEvent::TransferDebited {},
-        TransferEvent::TransferCompleted {},
-        TransferEvent::TransferCompensated {
-            reason: reason.clone(),
-        },
+        TransferEvent::TransferDebited(leg()),
+        TransferEvent::TransferCompleted(leg()),
+        TransferEvent::TransferCompensated { reason: reason.clone() },
         TransferEvent::TransferFailed { reason },
     ]
 }
@@ -109,11 +102,7 @@ fn is_frozen<E: DomainEvent + Serialize + DeserializeOwned>(event: &E) {
         line, frozen,
         "{name} changed its shape: give it a new version and an upcaster, then freeze it again"
     );
-    assert_eq!(
-        &serde_json::from_str::<E>(&json).unwrap(),
-        event,
-        "{name} survives its JSON"
-    );
+    assert_eq!(&serde_json::from_str::<E>(&json).unwrap(), event, "{name} survives its JSON");
 }
 
 #[test]

@@ -153,9 +153,10 @@ bounded_text!(
 pub fn partition_of(wallet: &WalletId, partitions: u32) -> u32 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
-    let hash = wallet.as_str().bytes().fold(OFFSET, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-    });
+    let hash = wallet
+        .as_str()
+        .bytes()
+        .fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
     // The remainder is below a `u32`, so the conversion cannot fail.
     u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
 }
@@ -177,28 +178,18 @@ mod tests {
     #[test]
     fn a_wallet_id_in_json_is_checked_too() {
         assert!(serde_json::from_str::<WalletId>("\"a b\"").is_err());
-        assert_eq!(
-            serde_json::from_str::<WalletId>("\"a\"").unwrap().as_str(),
-            "a"
-        );
+        assert_eq!(serde_json::from_str::<WalletId>("\"a\"").unwrap().as_str(), "a");
     }
 
     #[test]
     fn the_partition_of_a_wallet_never_changes() {
         // Ledgers in the field lie where these numbers say.
-        for (id, of_4, of_7) in [
-            ("wallet-1", 2, 1),
-            ("wallet-2", 3, 5),
-            ("a", 0, 5),
-            ("0190-zz", 2, 3),
-        ] {
+        for (id, of_4, of_7) in
+            [("wallet-1", 2, 1), ("wallet-2", 3, 5), ("a", 0, 5), ("0190-zz", 2, 3)]
+        {
             let id = id.parse().unwrap();
             assert_eq!(partition_of(&id, 1), 0);
-            assert_eq!(
-                (partition_of(&id, 4), partition_of(&id, 7)),
-                (of_4, of_7),
-                "{id}"
-            );
+            assert_eq!((partition_of(&id, 4), partition_of(&id, 7)), (of_4, of_7), "{id}");
         }
     }
 

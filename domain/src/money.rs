@@ -101,10 +101,7 @@ impl RequestedAmount {
     pub fn in_currency(self, currency: Currency) -> Result<Amount, Refusal> {
         let mut value = self.0;
         if value.scale() > currency.decimals() {
-            return Err(Refusal::TooManyDecimals {
-                currency,
-                allowed: currency.decimals(),
-            });
+            return Err(Refusal::TooManyDecimals { currency, allowed: currency.decimals() });
         }
         value.rescale(currency.decimals());
         Ok(Amount { value, currency })
@@ -130,9 +127,7 @@ impl FromStr for RequestedAmount {
         if text.len() > MAX_AMOUNT_TEXT {
             return Err(MoneyError::TooLarge);
         }
-        let value = Decimal::from_str_exact(text)
-            .map_err(|_| MoneyError::NotADecimal)?
-            .normalize();
+        let value = Decimal::from_str_exact(text).map_err(|_| MoneyError::NotADecimal)?.normalize();
         if value <= Decimal::ZERO {
             return Err(MoneyError::NotPositive);
         }
@@ -185,10 +180,7 @@ impl Amount {
         balance
             .checked_sub(self.value)
             .filter(|rest| *rest >= Decimal::ZERO)
-            .ok_or(Refusal::InsufficientFunds {
-                available: balance,
-                requested: self.value,
-            })
+            .ok_or(Refusal::InsufficientFunds { available: balance, requested: self.value })
     }
 }
 
@@ -213,15 +205,10 @@ mod tests {
 
     #[test]
     fn an_amount_is_shown_in_the_scale_of_its_currency() {
-        for (text, currency, shown) in [
-            ("12.5", "USD", "12.50"),
-            ("12", "JPY", "12"),
-            ("0.001", "BHD", "0.001"),
-        ] {
-            let amount = parse(text)
-                .unwrap()
-                .in_currency(currency.parse().unwrap())
-                .unwrap();
+        for (text, currency, shown) in
+            [("12.5", "USD", "12.50"), ("12", "JPY", "12"), ("0.001", "BHD", "0.001")]
+        {
+            let amount = parse(text).unwrap().in_currency(currency.parse().unwrap()).unwrap();
             assert_eq!(amount.value().to_string(), shown);
         }
     }
@@ -234,17 +221,8 @@ mod tests {
 
     #[test]
     fn too_many_decimals_for_the_currency_are_refused() {
-        let refusal = parse("1.001")
-            .unwrap()
-            .in_currency(Currency::USD)
-            .unwrap_err();
-        assert_eq!(
-            refusal,
-            Refusal::TooManyDecimals {
-                currency: Currency::USD,
-                allowed: 2
-            }
-        );
+        let refusal = parse("1.001").unwrap().in_currency(Currency::USD).unwrap_err();
+        assert_eq!(refusal, Refusal::TooManyDecimals { currency: Currency::USD, allowed: 2 });
     }
 
     #[test]
@@ -276,21 +254,14 @@ mod tests {
     fn a_currency_is_an_iso_code_with_minor_units() {
         assert_eq!("EUR".parse::<Currency>().unwrap().code(), "EUR");
         for code in ["eur", "XAU", "ABC", "", "EURO"] {
-            assert_eq!(
-                code.parse::<Currency>(),
-                Err(MoneyError::NoSuchCurrency),
-                "{code:?}"
-            );
+            assert_eq!(code.parse::<Currency>(), Err(MoneyError::NoSuchCurrency), "{code:?}");
         }
     }
 
     #[test]
     fn a_balance_stays_between_zero_and_its_limit() {
         let one = parse("1").unwrap().in_currency(Currency::USD).unwrap();
-        assert!(matches!(
-            one.added_to(MAX_BALANCE),
-            Err(Refusal::BalanceLimit { .. })
-        ));
+        assert!(matches!(one.added_to(MAX_BALANCE), Err(Refusal::BalanceLimit { .. })));
         let refusal = one.taken_from(zero(Currency::USD)).unwrap_err();
         assert!(matches!(refusal, Refusal::InsufficientFunds { .. }));
         assert_eq!(one.taken_from(one.value()).unwrap().to_string(), "0.00");

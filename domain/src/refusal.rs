@@ -13,11 +13,7 @@ use crate::money::Currency;
 ///
 /// The JSON form (`{"code":"insufficient-funds",…}`) is part of the journal and of kept outcomes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
-#[serde(
-    tag = "code",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Refusal {
     /// The wallet was never opened.
     #[error("the wallet does not exist")]
@@ -83,18 +79,13 @@ pub enum Refusal {
 mod as_text {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature is serde's"
-    )]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub(super) fn serialize<S: Serializer>(number: &u32, out: S) -> Result<S::Ok, S::Error> {
         out.collect_str(number)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
-        String::deserialize(input)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -107,25 +98,12 @@ mod tests {
         let code = "USD".parse().unwrap();
         for refusal in [
             Refusal::WalletNotFound,
-            Refusal::InsufficientFunds {
-                available: "1.00".parse().unwrap(),
-                requested: 2.into(),
-            },
-            Refusal::CurrencyMismatch {
-                expected: code,
-                given: "EUR".parse().unwrap(),
-            },
-            Refusal::TooManyDecimals {
-                currency: code,
-                allowed: 2,
-            },
+            Refusal::InsufficientFunds { available: "1.00".parse().unwrap(), requested: 2.into() },
+            Refusal::CurrencyMismatch { expected: code, given: "EUR".parse().unwrap() },
+            Refusal::TooManyDecimals { currency: code, allowed: 2 },
         ] {
             let json = serde_json::to_string(&refusal).unwrap();
-            assert_eq!(
-                serde_json::from_str::<Refusal>(&json).unwrap(),
-                refusal,
-                "{json}"
-            );
+            assert_eq!(serde_json::from_str::<Refusal>(&json).unwrap(), refusal, "{json}");
         }
     }
 }

@@ -71,10 +71,7 @@ pub fn decode(recorded: &RecordedEvent) -> Result<Event, UnreadableEvent> {
 fn read<E: DeserializeOwned>(recorded: &RecordedEvent) -> Result<E, serde_json::Error> {
     static UPCASTERS: LazyLock<Vec<Box<dyn EventUpcaster>>> = LazyLock::new(upcasters);
     let (name, version) = (recorded.event_type, &recorded.event_version);
-    if !UPCASTERS
-        .iter()
-        .any(|upcaster| upcaster.can_upcast(name, version))
-    {
+    if !UPCASTERS.iter().any(|upcaster| upcaster.can_upcast(name, version)) {
         return serde_json::from_str(&recorded.payload);
     }
     let old = SerializedEvent::new(
@@ -111,7 +108,7 @@ mod tests {
             event_type: "WalletOpened",
             event_version: event_version.to_owned(),
             payload: payload.to_owned(),
-            metadata: "{}".to_owned(),
+            metadata: "{}".into(),
             balance: None,
             recorded_at: chrono::DateTime::UNIX_EPOCH,
             hash: GENESIS,
@@ -138,9 +135,6 @@ mod tests {
         assert_eq!(decode(&today).unwrap(), opened("EUR"));
         let broken = recorded("1.1", r#"{"WalletOpened":{}}"#);
         let error = decode(&broken).unwrap_err().to_string();
-        assert!(
-            error.starts_with("event 0-1 (WalletOpened 1.1) cannot be read"),
-            "{error}"
-        );
+        assert!(error.starts_with("event 0-1 (WalletOpened 1.1) cannot be read"), "{error}");
     }
 }

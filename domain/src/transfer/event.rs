@@ -8,6 +8,7 @@ use crate::ids::WalletId;
 use crate::metadata::Metadata;
 use crate::money::Currency;
 use crate::refusal::Refusal;
+use crate::transfer::Leg;
 
 /// What happened to a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,10 +24,10 @@ pub enum TransferEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         metadata: Option<Metadata>,
     },
-    /// The money left the source and is in flight.
-    TransferDebited {},
-    /// The money has arrived.
-    TransferCompleted {},
+    /// The money left the source, which this leg describes, and is in flight.
+    TransferDebited(Leg),
+    /// The money has arrived at the target, which this leg describes.
+    TransferCompleted(Leg),
     /// The target refused, and the source has its money back.
     TransferCompensated { reason: Refusal },
     /// The transfer ended without effect.
@@ -38,8 +39,8 @@ impl TransferEvent {
     pub fn name(&self) -> &'static str {
         match self {
             Self::TransferInitiated { .. } => "TransferInitiated",
-            Self::TransferDebited {} => "TransferDebited",
-            Self::TransferCompleted {} => "TransferCompleted",
+            Self::TransferDebited(_) => "TransferDebited",
+            Self::TransferCompleted(_) => "TransferCompleted",
             Self::TransferCompensated { .. } => "TransferCompensated",
             Self::TransferFailed { .. } => "TransferFailed",
         }
@@ -49,8 +50,8 @@ impl TransferEvent {
     pub fn version(&self) -> &'static str {
         match self {
             Self::TransferInitiated { .. }
-            | Self::TransferDebited {}
-            | Self::TransferCompleted {}
+            | Self::TransferDebited(_)
+            | Self::TransferCompleted(_)
             | Self::TransferCompensated { .. }
             | Self::TransferFailed { .. } => "1.0",
         }

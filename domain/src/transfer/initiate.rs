@@ -19,67 +19,43 @@ pub struct Initiate {
 }
 
 impl Initiate {
-    /// The amount that a request means: it is in the currency of the source.
+    /// The amount that a request means: in the currency of the source, unless it says another one
+    /// (which the debit then refuses).
     ///
     /// # Errors
     /// What leaves no transfer on record: [`Refusal::WalletNotFound`] when the source was never
-    /// opened, [`Refusal::TooManyDecimals`] and [`Refusal::CurrencyMismatch`] when the request does
-    /// not fit it.
+    /// opened, [`Refusal::TooManyDecimals`] when the request is malformed.
     pub fn amount_from(
         source: &Wallet,
         requested: RequestedAmount,
         meant: Option<Currency>,
     ) -> Result<Amount, Refusal> {
-        source.opened()?.own(requested, meant)
+        let own = source.opened()?.currency;
+        requested.in_currency(meant.unwrap_or(own))
     }
 
     pub(super) fn into_event(self) -> TransferEvent {
-        let Self {
-            from,
-            to,
-            amount,
-            metadata,
-        } = self;
+        let Self { from, to, amount, metadata } = self;
         let (amount, currency) = (amount.value(), amount.currency());
-        TransferEvent::TransferInitiated {
-            from,
-            to,
-            amount,
-            currency,
-            metadata,
-        }
+        TransferEvent::TransferInitiated { from, to, amount, currency, metadata }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wallet::testing::{opened, requested, usd};
+    use crate::wallet::testing::{amount, opened, requested};
 
     #[test]
     fn a_transfer_is_in_the_currency_of_its_source() {
         let mut source = Wallet::default();
         let of = |source: &Wallet, text, code: Option<&str>| {
-            Initiate::amount_from(
-                source,
-                requested(text),
-                code.map(|code| code.parse().unwrap()),
-            )
+            Initiate::amount_from(source, requested(text), code.map(|code| code.parse().unwrap()))
         };
         assert_eq!(of(&source, "1", None), Err(Refusal::WalletNotFound));
         source.apply_event(&opened());
-        assert_eq!(
-            of(&source, "1.5", None).unwrap().value().to_string(),
-            "1.50"
-        );
-        assert_eq!(of(&source, "1.5", Some("USD")).unwrap().currency(), usd());
-        assert!(matches!(
-            of(&source, "1", Some("EUR")),
-            Err(Refusal::CurrencyMismatch { .. })
-        ));
-        assert!(matches!(
-            of(&source, "1.001", None),
-            Err(Refusal::TooManyDecimals { .. })
-        ));
+        assert_eq!(of(&source, "1.5", None), Ok(amount("1.5", "USD")));
+        assert_eq!(of(&source, "1.5", Some("EUR")), Ok(amount("1.5", "EUR")));
+        assert!(matches!(of(&source, "1.001", None), Err(Refusal::TooManyDecimals { .. })));
     }
 }

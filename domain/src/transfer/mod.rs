@@ -19,6 +19,7 @@ pub use initiate::Initiate;
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::WalletId;
@@ -32,13 +33,26 @@ pub enum TransferCommand {
     /// Begins it.
     Initiate(Initiate),
     /// The source was debited.
-    RecordDebit,
+    RecordDebit(Leg),
     /// The target was credited.
-    Complete,
+    Complete(Leg),
     /// The target refused, the source has its money back.
     Compensate(Refusal),
     /// It moved nothing.
     Fail(Refusal),
+}
+
+/// What a transfer did to one of its wallets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leg {
+    /// What the wallet holds afterwards.
+    pub balance: Decimal,
+    /// The wallet's version afterwards.
+    pub version: u64,
+    /// Where the wallet's event lies.
+    pub partition: u32,
+    /// Where the wallet's event is.
+    pub position: u64,
 }
 
 /// How far a transfer came.
@@ -70,6 +84,10 @@ pub struct Details {
     pub metadata: Option<Metadata>,
     /// How far it came.
     pub phase: Phase,
+    /// What it did to the source, once it has.
+    pub debit: Option<Leg>,
+    /// What it did to the target, once it has.
+    pub credit: Option<Leg>,
     /// Why it is not to be completed, once that is known.
     pub refusal: Option<Refusal>,
 }
@@ -94,11 +112,11 @@ impl Transfer {
         let phase = self.details().map(|details| details.phase);
         let event = match (phase, command) {
             (None, TransferCommand::Initiate(initiate)) => initiate.into_event(),
-            (Some(Phase::Initiated), TransferCommand::RecordDebit) => {
-                TransferEvent::TransferDebited {}
+            (Some(Phase::Initiated), TransferCommand::RecordDebit(leg)) => {
+                TransferEvent::TransferDebited(leg)
             }
-            (Some(Phase::Debited), TransferCommand::Complete) => {
-                TransferEvent::TransferCompleted {}
+            (Some(Phase::Debited), TransferCommand::Complete(leg)) => {
+                TransferEvent::TransferCompleted(leg)
             }
             (Some(Phase::Debited), TransferCommand::Compensate(reason)) => {
                 TransferEvent::TransferCompensated { reason }
@@ -109,8 +127,8 @@ impl Transfer {
             (
                 _,
                 TransferCommand::Initiate(_)
-                | TransferCommand::RecordDebit
-                | TransferCommand::Complete
+                | TransferCommand::RecordDebit(_)
+                | TransferCommand::Complete(_)
                 | TransferCommand::Compensate(_)
                 | TransferCommand::Fail(_),
             ) => return Err(Refusal::TransferPhase),
@@ -120,18 +138,13 @@ impl Transfer {
 
     /// Takes a fact into the state. Events of a stream come in order, the first one initiates.
     pub fn apply_event(&mut self, event: &TransferEvent) {
-        if let TransferEvent::TransferInitiated {
-            from,
-            to,
-            amount,
-            currency,
-            metadata,
-        } = event
-        {
+        if let TransferEvent::TransferInitiated { from, to, amount, currency, metadata } = event {
             self.details = Some(Details {
                 from: from.clone(),
                 to: to.clone(),
                 amount: Amount::recorded(*amount, *currency),
+                debit: None,
+                credit: None,
                 metadata: metadata.clone(),
                 phase: Phase::Initiated,
                 refusal: None,
@@ -142,8 +155,14 @@ impl Transfer {
         };
         details.phase = match event {
             TransferEvent::TransferInitiated { .. } => Phase::Initiated,
-            TransferEvent::TransferDebited {} => Phase::Debited,
-            TransferEvent::TransferCompleted {} => Phase::Completed,
+            TransferEvent::TransferDebited(leg) => {
+                details.debit = Some(leg.clone());
+                Phase::Debited
+            }
+            TransferEvent::TransferCompleted(leg) => {
+                details.credit = Some(leg.clone());
+                Phase::Completed
+            }
             TransferEvent::TransferCompensated { reason } => {
                 details.refusal = Some(reason.clone());
                 Phase::Compensated
@@ -192,12 +211,11 @@ mod tests {
     }
 
     fn initiate() -> Initiate {
-        Initiate {
-            from: id("alice"),
-            to: id("bob"),
-            amount: amount("2", "USD"),
-            metadata: None,
-        }
+        Initiate { from: id("alice"), to: id("bob"), amount: amount("2", "USD"), metadata: None }
+    }
+
+    fn leg() -> Leg {
+        Leg { balance: 1.into(), version: 3, partition: 0, position: 7 }
     }
 
     fn initiated() -> TransferEvent {
@@ -209,15 +227,15 @@ mod tests {
         let mut path = vec![initiated()];
         match phase {
             Phase::Initiated => {}
-            Phase::Debited => path.push(TransferEvent::TransferDebited {}),
+            Phase::Debited => path.push(TransferEvent::TransferDebited(leg())),
             Phase::Completed => {
                 path.extend([
-                    TransferEvent::TransferDebited {},
-                    TransferEvent::TransferCompleted {},
+                    TransferEvent::TransferDebited(leg()),
+                    TransferEvent::TransferCompleted(leg()),
                 ]);
             }
             Phase::Compensated => path.extend([
-                TransferEvent::TransferDebited {},
+                TransferEvent::TransferDebited(leg()),
                 TransferEvent::TransferCompensated { reason },
             ]),
             Phase::Failed => path.push(TransferEvent::TransferFailed { reason }),
@@ -241,12 +259,12 @@ mod tests {
     fn the_straight_way_is_debited_then_completed() {
         transfer()
             .given(path(Phase::Initiated))
-            .when(TransferCommand::RecordDebit)
-            .then_expect_events(vec![TransferEvent::TransferDebited {}]);
+            .when(TransferCommand::RecordDebit(leg()))
+            .then_expect_events(vec![TransferEvent::TransferDebited(leg())]);
         transfer()
             .given(path(Phase::Debited))
-            .when(TransferCommand::Complete)
-            .then_expect_events(vec![TransferEvent::TransferCompleted {}]);
+            .when(TransferCommand::Complete(leg()))
+            .then_expect_events(vec![TransferEvent::TransferCompleted(leg())]);
     }
 
     #[test]
@@ -278,30 +296,24 @@ mod tests {
     fn every_other_step_is_refused_in_every_phase() {
         let commands = || {
             [
-                TransferCommand::RecordDebit,
-                TransferCommand::Complete,
+                TransferCommand::RecordDebit(leg()),
+                TransferCommand::Complete(leg()),
                 TransferCommand::Compensate(Refusal::WalletClosed),
                 TransferCommand::Fail(Refusal::WalletClosed),
             ]
         };
         let allowed = |phase, command: &TransferCommand| match command {
             TransferCommand::Initiate(_) => false,
-            TransferCommand::RecordDebit => phase == Phase::Initiated,
-            TransferCommand::Complete | TransferCommand::Compensate(_) => phase == Phase::Debited,
+            TransferCommand::RecordDebit(_) => phase == Phase::Initiated,
+            TransferCommand::Complete(_) | TransferCommand::Compensate(_) => {
+                phase == Phase::Debited
+            }
             TransferCommand::Fail(_) => matches!(phase, Phase::Initiated | Phase::Compensated),
         };
-        let phases = [
-            Phase::Initiated,
-            Phase::Debited,
-            Phase::Completed,
-            Phase::Compensated,
-            Phase::Failed,
-        ];
+        let phases =
+            [Phase::Initiated, Phase::Debited, Phase::Completed, Phase::Compensated, Phase::Failed];
         for phase in phases {
-            for command in commands()
-                .into_iter()
-                .filter(|command| !allowed(phase, command))
-            {
+            for command in commands().into_iter().filter(|command| !allowed(phase, command)) {
                 transfer()
                     .given(path(phase))
                     .when(command)

@@ -1,16 +1,16 @@
-//! The saga of a transfer, as two pure functions: what to do next, and what its result means.
+//! The saga of a transfer, as pure functions: what to do next, and what its result means.
 //!
-//! | phase | [`next_step`] | accepted: [`record`] | refused: [`record`] |
+//! | phase | [`next_step`] | accepted | refused |
 //! |---|---|---|---|
 //! | Initiated | `Debit` the source | `RecordDebit` | `Fail` |
-//! | Debited | `Credit` the target | `Complete` | `Refund` the source and `Compensate` |
+//! | Debited | `Credit` the target | `Complete` | refund the source and `Compensate` |
 //! | Compensated | `Fail` | | |
 //! | Completed, Failed | `Done` | | |
 //!
 //! Every step may be taken again after a crash: the debit and the refund commit together with the
 //! event that records them, and the credit is submitted under the key `transfer:<id>:credit`.
 
-use super::{Details, Phase, Transfer, TransferCommand};
+use super::{Leg, Phase, Transfer, TransferCommand};
 use crate::refusal::Refusal;
 
 /// What the driver does next.
@@ -28,34 +28,31 @@ pub enum Step {
 
 /// The step that follows from what is on record.
 pub fn next_step(transfer: &Transfer) -> Step {
-    let Some(details) = transfer.details() else {
-        return Step::Done;
-    };
+    let Some(details) = transfer.details() else { return Step::Done };
     match details.phase {
         Phase::Initiated if details.from == details.to => Step::Fail(Refusal::SameWallet),
         Phase::Initiated => Step::Debit,
         Phase::Debited => Step::Credit,
-        Phase::Compensated => Step::Fail(reason(details)),
+        Phase::Compensated => Step::Fail(details.refusal.clone().unwrap_or(Refusal::TransferPhase)),
         Phase::Completed | Phase::Failed => Step::Done,
     }
 }
 
-/// What a step's result means for the transfer. `Compensate` goes with a refund of the source, in
-/// the same append.
-pub fn record(step: &Step, result: Result<(), Refusal>) -> Option<TransferCommand> {
-    match (step, result) {
-        (Step::Debit, Ok(())) => Some(TransferCommand::RecordDebit),
-        (Step::Debit, Err(refusal)) => Some(TransferCommand::Fail(refusal)),
-        (Step::Credit, Ok(())) => Some(TransferCommand::Complete),
-        (Step::Credit, Err(refusal)) => Some(TransferCommand::Compensate(refusal)),
-        (Step::Fail(refusal), _) => Some(TransferCommand::Fail(refusal.clone())),
-        (Step::Done, _) => None,
+/// What the source's answer to the debit means for the transfer.
+pub fn after_debit(debit: Result<Leg, Refusal>) -> TransferCommand {
+    match debit {
+        Ok(leg) => TransferCommand::RecordDebit(leg),
+        Err(refusal) => TransferCommand::Fail(refusal),
     }
 }
 
-/// Why the transfer was compensated: its event says so.
-fn reason(details: &Details) -> Refusal {
-    details.refusal.clone().unwrap_or(Refusal::TransferPhase)
+/// What the target's answer to the credit means for the transfer. `Compensate` goes with a refund of
+/// the source, in the same append.
+pub fn after_credit(credit: Result<Leg, Refusal>) -> TransferCommand {
+    match credit {
+        Ok(leg) => TransferCommand::Complete(leg),
+        Err(refusal) => TransferCommand::Compensate(refusal),
+    }
 }
 
 #[cfg(test)]
@@ -64,78 +61,65 @@ mod tests {
     use crate::transfer::{Initiate, TransferEvent};
     use crate::wallet::testing::{amount, id};
 
-    fn walk(to: &str, mut results: Vec<Result<(), Refusal>>) -> (Vec<Step>, Vec<TransferEvent>) {
-        results.reverse();
-        let (mut transfer, mut steps, mut events) = (Transfer::default(), vec![], vec![]);
-        let mut command = Some(TransferCommand::Initiate(Initiate {
-            from: id("alice"),
-            to: id(to),
-            amount: amount("1", "USD"),
-            metadata: None,
-        }));
-        while let Some(next) = command.take() {
-            for event in transfer.decide(next).unwrap() {
-                transfer.apply_event(&event);
-                events.push(event);
-            }
-            let step = next_step(&transfer);
-            let result = match &step {
-                Step::Debit | Step::Credit => results.pop().unwrap(),
-                Step::Fail(_) | Step::Done => Ok(()),
-            };
-            command = record(&step, result);
-            steps.push(step);
-        }
-        (steps, events)
+    fn leg() -> Leg {
+        Leg { balance: 1.into(), version: 3, partition: 0, position: 7 }
     }
 
-    fn names(events: &[TransferEvent]) -> Vec<&'static str> {
-        events.iter().map(TransferEvent::name).collect()
+    /// Walks from `alice` with the answers to debit and credit; gives the steps and the events.
+    fn walk(
+        to: &str,
+        debit: Result<Leg, Refusal>,
+        credit: Result<Leg, Refusal>,
+    ) -> (Vec<Step>, Vec<&'static str>) {
+        let (mut transfer, mut steps, mut events) = (Transfer::default(), vec![], vec![]);
+        let (from, to) = (id("alice"), id(to));
+        let initiate = Initiate { from, to, amount: amount("1", "USD"), metadata: None };
+        let mut command = TransferCommand::Initiate(initiate);
+        loop {
+            for event in transfer.decide(command).unwrap() {
+                transfer.apply_event(&event);
+                events.push(TransferEvent::name(&event));
+            }
+            let step = next_step(&transfer);
+            steps.push(step.clone());
+            command = match step {
+                Step::Debit => after_debit(debit.clone()),
+                Step::Credit => after_credit(credit.clone()),
+                Step::Fail(refusal) => TransferCommand::Fail(refusal),
+                Step::Done => return (steps, events),
+            };
+        }
     }
 
     #[test]
     fn accepted_legs_lead_to_completed() {
-        let (steps, events) = walk("bob", vec![Ok(()), Ok(())]);
+        let (steps, events) = walk("bob", Ok(leg()), Ok(leg()));
         assert_eq!(steps, [Step::Debit, Step::Credit, Step::Done]);
-        let path = ["TransferInitiated", "TransferDebited", "TransferCompleted"];
-        assert_eq!(names(&events), path);
+        assert_eq!(events, ["TransferInitiated", "TransferDebited", "TransferCompleted"]);
     }
 
     #[test]
     fn a_refused_credit_leads_to_failed_by_way_of_compensated() {
         let refusal = Refusal::WalletClosed;
-        let (steps, events) = walk("bob", vec![Ok(()), Err(refusal.clone())]);
-        assert_eq!(
-            steps,
-            [
-                Step::Debit,
-                Step::Credit,
-                Step::Fail(refusal.clone()),
-                Step::Done
-            ]
-        );
-        let path = [
-            "TransferInitiated",
-            "TransferDebited",
-            "TransferCompensated",
-            "TransferFailed",
-        ];
-        assert_eq!(names(&events), path);
-        assert_eq!(events[3], TransferEvent::TransferFailed { reason: refusal });
+        let (steps, events) = walk("bob", Ok(leg()), Err(refusal.clone()));
+        assert_eq!(steps, [Step::Debit, Step::Credit, Step::Fail(refusal), Step::Done]);
+        let path =
+            ["TransferInitiated", "TransferDebited", "TransferCompensated", "TransferFailed"];
+        assert_eq!(events, path);
     }
 
     #[test]
     fn a_refused_debit_leads_straight_to_failed() {
-        let (steps, events) = walk("bob", vec![Err(Refusal::WalletFrozen)]);
+        let (steps, events) = walk("bob", Err(Refusal::WalletFrozen), Ok(leg()));
         assert_eq!(steps, [Step::Debit, Step::Done]);
-        assert_eq!(names(&events), ["TransferInitiated", "TransferFailed"]);
+        assert_eq!(events, ["TransferInitiated", "TransferFailed"]);
     }
 
     #[test]
     fn a_transfer_to_oneself_fails_without_a_step() {
-        let (steps, events) = walk("alice", vec![]);
+        let (steps, events) = walk("alice", Ok(leg()), Ok(leg()));
         assert_eq!(steps, [Step::Fail(Refusal::SameWallet), Step::Done]);
-        assert_eq!(names(&events), ["TransferInitiated", "TransferFailed"]);
+        assert_eq!(events, ["TransferInitiated", "TransferFailed"]);
     }
 
     #[test]

@@ -17,14 +17,12 @@ impl Close {
         match account.status {
             Status::Closed => Ok(vec![]),
             Status::Active | Status::Frozen if !account.balance.is_zero() => {
-                Err(Refusal::WalletNotEmpty {
-                    balance: account.balance,
-                })
+                Err(Refusal::WalletNotEmpty { balance: account.balance })
             }
             Status::Active | Status::Frozen if self.in_flight => Err(Refusal::TransferInFlight),
-            Status::Active | Status::Frozen => Ok(vec![WalletEvent::WalletClosed {
-                reason: self.reason,
-            }]),
+            Status::Active | Status::Frozen => {
+                Ok(vec![WalletEvent::WalletClosed { reason: self.reason }])
+            }
         }
     }
 }
@@ -36,18 +34,12 @@ mod tests {
     use crate::wallet::{Close, WalletCommand};
 
     fn close(in_flight: bool) -> WalletCommand {
-        WalletCommand::Close(Close {
-            reason: None,
-            in_flight,
-        })
+        WalletCommand::Close(Close { reason: None, in_flight })
     }
 
     #[test]
     fn an_empty_wallet_closes_frozen_or_not() {
-        wallet()
-            .given(vec![opened()])
-            .when(close(false))
-            .then_expect_events(vec![closed()]);
+        wallet().given(vec![opened()]).when(close(false)).then_expect_events(vec![closed()]);
         wallet()
             .given(vec![opened(), frozen()])
             .when(close(false))
@@ -56,10 +48,7 @@ mod tests {
 
     #[test]
     fn closing_twice_is_closing_once() {
-        wallet()
-            .given(vec![opened(), closed()])
-            .when(close(false))
-            .then_expect_events(vec![]);
+        wallet().given(vec![opened(), closed()]).when(close(false)).then_expect_events(vec![]);
     }
 
     #[test]
@@ -67,9 +56,7 @@ mod tests {
         wallet()
             .given(vec![opened(), deposited("5.00", "5.00")])
             .when(close(false))
-            .then_expect_error(Refusal::WalletNotEmpty {
-                balance: decimal("5.00"),
-            });
+            .then_expect_error(Refusal::WalletNotEmpty { balance: decimal("5.00") });
     }
 
     #[test]

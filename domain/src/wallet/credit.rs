@@ -21,13 +21,7 @@ pub struct Credit {
 
 impl Credit {
     pub(super) fn decide(self, wallet: &Wallet) -> Result<Vec<WalletEvent>, Refusal> {
-        let Self {
-            transfer_id,
-            from,
-            amount,
-            metadata,
-            opens_unknown,
-        } = self;
+        let Self { transfer_id, from, amount, metadata, opens_unknown } = self;
         let currency = amount.currency();
         let mut events = Vec::with_capacity(1);
         let balance = match wallet.account() {
@@ -39,11 +33,7 @@ impl Credit {
             }
             Some(account) => account.receive(amount)?,
             None if opens_unknown => {
-                events.push(WalletEvent::WalletOpened {
-                    currency,
-                    owner: None,
-                    metadata: None,
-                });
+                events.push(WalletEvent::WalletOpened { currency, owner: None, metadata: None });
                 amount.value()
             }
             None => return Err(Refusal::WalletNotFound),
@@ -87,11 +77,7 @@ mod tests {
 
     #[test]
     fn an_unknown_wallet_is_opened_by_incoming_money() {
-        let opened = WalletEvent::WalletOpened {
-            currency: usd(),
-            owner: None,
-            metadata: None,
-        };
+        let opened = WalletEvent::WalletOpened { currency: usd(), owner: None, metadata: None };
         wallet()
             .given_no_previous_events()
             .when(credit("USD", true))
@@ -108,13 +94,9 @@ mod tests {
             .given(vec![opened(), closed()])
             .when(credit("USD", true))
             .then_expect_error(Refusal::WalletClosed);
-        wallet()
-            .given(vec![opened()])
-            .when(credit("EUR", true))
-            .then_expect_error(Refusal::CurrencyMismatch {
-                expected: usd(),
-                given: "EUR".parse().unwrap(),
-            });
+        wallet().given(vec![opened()]).when(credit("EUR", true)).then_expect_error(
+            Refusal::CurrencyMismatch { expected: usd(), given: "EUR".parse().unwrap() },
+        );
         let full = MAX_BALANCE.to_string();
         wallet()
             .given(vec![opened(), deposited("1.00", &full)])

@@ -64,13 +64,9 @@ mod tests {
     #[test]
     fn a_debit_is_refused_as_a_withdrawal_is() {
         let funded = vec![opened(), deposited("5.00", "5.00")];
-        wallet()
-            .given(funded.clone())
-            .when(debit("6", "USD"))
-            .then_expect_error(Refusal::InsufficientFunds {
-                available: decimal("5.00"),
-                requested: decimal("6.00"),
-            });
+        wallet().given(funded.clone()).when(debit("6", "USD")).then_expect_error(
+            Refusal::InsufficientFunds { available: decimal("5.00"), requested: decimal("6.00") },
+        );
         wallet()
             .given(funded.clone())
             .and(vec![frozen()])
@@ -84,12 +80,8 @@ mod tests {
             .given_no_previous_events()
             .when(debit("1", "USD"))
             .then_expect_error(Refusal::WalletNotFound);
-        wallet()
-            .given(funded)
-            .when(debit("1", "EUR"))
-            .then_expect_error(Refusal::CurrencyMismatch {
-                expected: usd(),
-                given: "EUR".parse().unwrap(),
-            });
+        wallet().given(funded).when(debit("1", "EUR")).then_expect_error(
+            Refusal::CurrencyMismatch { expected: usd(), given: "EUR".parse().unwrap() },
+        );
     }
 }

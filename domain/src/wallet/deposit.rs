@@ -21,13 +21,7 @@ pub struct Deposit {
 
 impl Deposit {
     pub(super) fn decide(self, wallet: &Wallet) -> Result<Vec<WalletEvent>, Refusal> {
-        let Self {
-            transaction_id,
-            amount,
-            currency,
-            metadata,
-            opens_unknown,
-        } = self;
+        let Self { transaction_id, amount, currency, metadata, opens_unknown } = self;
         let mut events = Vec::with_capacity(1);
         let (amount, balance) = match wallet.account() {
             Some(account) => {
@@ -37,11 +31,7 @@ impl Deposit {
             None if opens_unknown => {
                 let currency = currency.unwrap_or(Currency::USD);
                 let amount = amount.in_currency(currency)?;
-                events.push(WalletEvent::WalletOpened {
-                    currency,
-                    owner: None,
-                    metadata: None,
-                });
+                events.push(WalletEvent::WalletOpened { currency, owner: None, metadata: None });
                 (amount, amount.value())
             }
             None => return Err(Refusal::WalletNotFound),
@@ -129,13 +119,9 @@ mod tests {
 
     #[test]
     fn another_currency_is_refused() {
-        wallet()
-            .given(vec![opened()])
-            .when(deposit("1", Some("EUR"), true))
-            .then_expect_error(Refusal::CurrencyMismatch {
-                expected: usd(),
-                given: "EUR".parse().unwrap(),
-            });
+        wallet().given(vec![opened()]).when(deposit("1", Some("EUR"), true)).then_expect_error(
+            Refusal::CurrencyMismatch { expected: usd(), given: "EUR".parse().unwrap() },
+        );
     }
 
     #[test]
@@ -143,10 +129,7 @@ mod tests {
         wallet()
             .given(vec![opened()])
             .when(deposit("1.001", None, true))
-            .then_expect_error(Refusal::TooManyDecimals {
-                currency: usd(),
-                allowed: 2,
-            });
+            .then_expect_error(Refusal::TooManyDecimals { currency: usd(), allowed: 2 });
     }
 
     #[test]

@@ -12,9 +12,7 @@ pub struct Freeze {
 impl Freeze {
     pub(super) fn decide(self, wallet: &Wallet) -> Result<Vec<WalletEvent>, Refusal> {
         match wallet.opened()?.status {
-            Status::Active => Ok(vec![WalletEvent::WalletFrozen {
-                reason: self.reason,
-            }]),
+            Status::Active => Ok(vec![WalletEvent::WalletFrozen { reason: self.reason }]),
             Status::Frozen => Ok(vec![]),
             Status::Closed => Err(Refusal::WalletClosed),
         }
@@ -33,18 +31,12 @@ mod tests {
 
     #[test]
     fn an_active_wallet_freezes() {
-        wallet()
-            .given(vec![opened()])
-            .when(freeze())
-            .then_expect_events(vec![frozen()]);
+        wallet().given(vec![opened()]).when(freeze()).then_expect_events(vec![frozen()]);
     }
 
     #[test]
     fn freezing_twice_is_freezing_once() {
-        wallet()
-            .given(vec![opened(), frozen()])
-            .when(freeze())
-            .then_expect_events(vec![]);
+        wallet().given(vec![opened(), frozen()]).when(freeze()).then_expect_events(vec![]);
     }
 
     #[test]

@@ -45,10 +45,7 @@ use crate::refusal::Refusal;
 
 /// What can be asked of a wallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "each variant is the command of its name, documented there"
-)]
+#[expect(missing_docs, reason = "each variant is the command of its name, documented there")]
 pub enum WalletCommand {
     Open(Open),
     Deposit(Deposit),
@@ -119,10 +116,7 @@ impl Wallet {
 
     /// Takes a fact into the state. Events of a stream come in order, the first one opens.
     pub fn apply_event(&mut self, event: &WalletEvent) {
-        if let WalletEvent::WalletOpened {
-            currency, owner, ..
-        } = event
-        {
+        if let WalletEvent::WalletOpened { currency, owner, .. } = event {
             self.account = Some(Account {
                 currency: *currency,
                 balance: zero(*currency),
@@ -153,16 +147,11 @@ impl Wallet {
 
 impl Account {
     /// The amount in this wallet's currency, if that is the one meant.
-    pub(crate) fn own(
-        &self,
-        amount: RequestedAmount,
-        meant: Option<Currency>,
-    ) -> Result<Amount, Refusal> {
+    fn own(&self, amount: RequestedAmount, meant: Option<Currency>) -> Result<Amount, Refusal> {
         match meant {
-            Some(given) if given != self.currency => Err(Refusal::CurrencyMismatch {
-                expected: self.currency,
-                given,
-            }),
+            Some(given) if given != self.currency => {
+                Err(Refusal::CurrencyMismatch { expected: self.currency, given })
+            }
             Some(_) | None => amount.in_currency(self.currency),
         }
     }

@@ -22,17 +22,8 @@ impl Open {
         if wallet.account().is_some() {
             return Err(Refusal::WalletExists);
         }
-        let Self {
-            currency,
-            owner,
-            metadata,
-            initial,
-        } = self;
-        let mut events = vec![WalletEvent::WalletOpened {
-            currency,
-            owner,
-            metadata,
-        }];
+        let Self { currency, owner, metadata, initial } = self;
+        let mut events = vec![WalletEvent::WalletOpened { currency, owner, metadata }];
         if let Some((transaction_id, amount)) = initial {
             let amount = amount.in_currency(currency)?.value();
             events.push(WalletEvent::FundsDeposited {
@@ -64,10 +55,7 @@ mod tests {
 
     #[test]
     fn a_wallet_opens_empty() {
-        wallet()
-            .given_no_previous_events()
-            .when(open(None))
-            .then_expect_events(vec![opened()]);
+        wallet().given_no_previous_events().when(open(None)).then_expect_events(vec![opened()]);
     }
 
     #[test]
@@ -80,10 +68,7 @@ mod tests {
 
     #[test]
     fn a_wallet_opens_once() {
-        wallet()
-            .given(vec![opened()])
-            .when(open(None))
-            .then_expect_error(Refusal::WalletExists);
+        wallet().given(vec![opened()]).when(open(None)).then_expect_error(Refusal::WalletExists);
     }
 
     #[test]
@@ -91,9 +76,6 @@ mod tests {
         wallet()
             .given_no_previous_events()
             .when(open(Some("5.001")))
-            .then_expect_error(Refusal::TooManyDecimals {
-                currency: usd(),
-                allowed: 2,
-            });
+            .then_expect_error(Refusal::TooManyDecimals { currency: usd(), allowed: 2 });
     }
 }

@@ -47,11 +47,7 @@ mod tests {
 
     #[test]
     fn money_comes_back_whatever_happened_to_the_wallet_meanwhile() {
-        let sent = vec![
-            opened(),
-            deposited("2.00", "2.00"),
-            debited("bob", "2.00", "0.00"),
-        ];
+        let sent = vec![opened(), deposited("2.00", "2.00"), debited("bob", "2.00", "0.00")];
         for meanwhile in [vec![], vec![frozen()], vec![closed()]] {
             wallet()
                 .given(sent.clone())

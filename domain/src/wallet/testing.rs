@@ -37,18 +37,12 @@ pub(crate) fn requested(text: &str) -> RequestedAmount {
 }
 
 pub(crate) fn amount(text: &str, currency: &str) -> Amount {
-    requested(text)
-        .in_currency(currency.parse().unwrap())
-        .unwrap()
+    requested(text).in_currency(currency.parse().unwrap()).unwrap()
 }
 
 pub(crate) fn opened() -> WalletEvent {
     let owner = Some("alice".parse().unwrap());
-    WalletEvent::WalletOpened {
-        currency: usd(),
-        owner,
-        metadata: None,
-    }
+    WalletEvent::WalletOpened { currency: usd(), owner, metadata: None }
 }
 
 pub(crate) fn deposited(amount: &str, balance: &str) -> WalletEvent {

@@ -12,9 +12,7 @@ pub struct Unfreeze {
 impl Unfreeze {
     pub(super) fn decide(self, wallet: &Wallet) -> Result<Vec<WalletEvent>, Refusal> {
         match wallet.opened()?.status {
-            Status::Frozen => Ok(vec![WalletEvent::WalletUnfrozen {
-                reason: self.reason,
-            }]),
+            Status::Frozen => Ok(vec![WalletEvent::WalletUnfrozen { reason: self.reason }]),
             Status::Active => Ok(vec![]),
             Status::Closed => Err(Refusal::WalletClosed),
         }
@@ -41,10 +39,7 @@ mod tests {
 
     #[test]
     fn an_active_wallet_stays_as_it_is() {
-        wallet()
-            .given(vec![opened()])
-            .when(unfreeze())
-            .then_expect_events(vec![]);
+        wallet().given(vec![opened()]).when(unfreeze()).then_expect_events(vec![]);
     }
 
     #[test]

@@ -92,13 +92,9 @@ mod tests {
 
     #[test]
     fn another_currency_is_refused() {
-        wallet()
-            .given(vec![opened()])
-            .when(withdraw("1", Some("EUR")))
-            .then_expect_error(Refusal::CurrencyMismatch {
-                expected: usd(),
-                given: "EUR".parse().unwrap(),
-            });
+        wallet().given(vec![opened()]).when(withdraw("1", Some("EUR"))).then_expect_error(
+            Refusal::CurrencyMismatch { expected: usd(), given: "EUR".parse().unwrap() },
+        );
     }
 
     #[test]
@@ -106,9 +102,6 @@ mod tests {
         wallet()
             .given(vec![opened(), deposited("5.00", "5.00")])
             .when(withdraw("0.001", None))
-            .then_expect_error(Refusal::TooManyDecimals {
-                currency: usd(),
-                allowed: 2,
-            });
+            .then_expect_error(Refusal::TooManyDecimals { currency: usd(), allowed: 2 });
     }
 }

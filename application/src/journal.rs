@@ -1,0 +1,337 @@
+//! The ports to the journal: what the application needs of the place where events are kept.
+//!
+//! [`Journal`] opens one [`PartitionJournal`] for each partition's writer. Two implementations obey
+//! the same tests: Postgres in `adapters`, and [`crate::memory`] for tests without a database.
+//!
+//! An append is all or nothing and succeeds only on the head that the batch was decided on, so a
+//! decision is never recorded on a state that it did not see.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use florin_domain::journal::{Event, GENESIS, Hash, RecordedEvent};
+use florin_domain::upcast::decode;
+use florin_domain::{Transfer, TransferId, Wallet, WalletId};
+use thiserror::Error;
+
+use crate::command::{Key, Outcome, TransferState, WalletState};
+use crate::fingerprint::Fingerprint;
+
+/// The end of a partition: the next event comes after this one and is chained to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The position of the last event, 0 when there is none.
+    pub position: u64,
+    /// Its hash.
+    pub hash: Hash,
+    /// When it was recorded: time does not run backwards within a partition.
+    pub recorded_at: DateTime<Utc>,
+}
+
+impl Head {
+    /// Of a partition without events.
+    pub const EMPTY: Self =
+        Self { position: 0, hash: GENESIS, recorded_at: DateTime::<Utc>::MIN_UTC };
+}
+
+/// What another process wrote since a known position.
+#[derive(Debug)]
+pub struct Tail {
+    /// The end of the partition now.
+    pub head: Head,
+    /// The events up to there, or `None` when they are too many to be worth applying.
+    pub events: Option<Vec<RecordedEvent>>,
+}
+
+/// The most events that a [`Tail`] carries: about what two batches write. Beyond it, reading single
+/// wallets again costs less than applying everything.
+pub const MAX_TAIL: u64 = 10_000;
+
+/// A wallet's state and where its stream ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalletRecord {
+    /// The state.
+    pub wallet: Wallet,
+    /// How many events its stream has; 0 when it was never opened.
+    pub version: u64,
+    /// The position of the last one.
+    pub position: u64,
+    /// When the first one was recorded.
+    pub opened_at: DateTime<Utc>,
+    /// When the last one was.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl WalletRecord {
+    /// A wallet that was never opened.
+    pub fn unknown() -> Self {
+        Self {
+            wallet: Wallet::default(),
+            version: 0,
+            position: 0,
+            opened_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Takes the next event of the stream; one that the record has already is skipped.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the event cannot be read or leaves a gap.
+    pub fn replay(&mut self, event: &RecordedEvent) -> Result<(), JournalError> {
+        if event.sequence <= self.version {
+            return Ok(());
+        }
+        match decode(event).map_err(JournalError::corrupt)? {
+            Event::Wallet(fact) if event.sequence == self.version + 1 => {
+                self.wallet.apply_event(&fact);
+            }
+            Event::Wallet(_) | Event::Transfer(_) => {
+                return Err(JournalError::gap(event));
+            }
+        }
+        self.mark(event);
+        Ok(())
+    }
+
+    /// Notes that the stream now ends with this event.
+    pub(crate) fn mark(&mut self, event: &RecordedEvent) {
+        if event.sequence == 1 {
+            self.opened_at = event.recorded_at;
+        }
+        self.version = event.sequence;
+        self.position = event.position;
+        self.updated_at = event.recorded_at;
+    }
+
+    /// What a reader is shown, or `None` when the wallet was never opened.
+    pub(crate) fn state(&self, id: &WalletId, partition: u32) -> Option<WalletState> {
+        Some(WalletState {
+            wallet_id: id.clone(),
+            account: self.wallet.account()?.clone(),
+            version: self.version,
+            partition,
+            position: self.position,
+            opened_at: self.opened_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+/// A transfer's state and where its stream ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRecord {
+    /// Which.
+    pub id: TransferId,
+    /// The state.
+    pub transfer: Transfer,
+    /// The key that the client sent, from the metadata of the first event.
+    pub request_id: Option<String>,
+    /// How many events its stream has.
+    pub version: u64,
+    /// Where it lies.
+    pub partition: u32,
+    /// The position of the last event.
+    pub position: u64,
+    /// When the first event was recorded.
+    pub initiated_at: DateTime<Utc>,
+    /// When the last one was.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl TransferRecord {
+    /// A transfer that is not on record yet.
+    pub fn new(id: TransferId, partition: u32) -> Self {
+        Self {
+            id,
+            transfer: Transfer::default(),
+            request_id: None,
+            version: 0,
+            partition,
+            position: 0,
+            initiated_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// Takes the next event of the stream; one that the record has already is skipped.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the event cannot be read or leaves a gap.
+    pub fn replay(&mut self, event: &RecordedEvent) -> Result<(), JournalError> {
+        if event.sequence <= self.version {
+            return Ok(());
+        }
+        match decode(event).map_err(JournalError::corrupt)? {
+            Event::Transfer(fact) if event.sequence == self.version + 1 => {
+                self.transfer.apply_event(&fact);
+            }
+            Event::Wallet(_) | Event::Transfer(_) => {
+                return Err(JournalError::gap(event));
+            }
+        }
+        self.mark(event);
+        Ok(())
+    }
+
+    /// Notes that the stream now ends with this event.
+    pub(crate) fn mark(&mut self, event: &RecordedEvent) {
+        if event.sequence == 1 {
+            self.initiated_at = event.recorded_at;
+            self.request_id = crate::metadata::request_id(&event.metadata);
+        }
+        self.version = event.sequence;
+        self.position = event.position;
+        self.updated_at = event.recorded_at;
+    }
+
+    /// What a reader is shown, or `None` when the transfer is not on record.
+    pub(crate) fn state(self) -> Option<TransferState> {
+        Some(TransferState {
+            transfer_id: self.id,
+            details: self.transfer.details()?.clone(),
+            request_id: self.request_id,
+            version: self.version,
+            partition: self.partition,
+            position: self.position,
+            initiated_at: self.initiated_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+/// A key as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptKey {
+    /// Whose, and which.
+    pub key: Key,
+    /// What was asked under it.
+    pub fingerprint: Fingerprint,
+    /// What became of it; `None` while its transfer is under way.
+    pub outcome: Option<Arc<Outcome>>,
+}
+
+/// What is appended to a partition at once.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where.
+    pub partition: u32,
+    /// The head that the batch was decided on.
+    pub expected: Head,
+    /// The events, chained, at the positions after the expected head.
+    pub events: Vec<RecordedEvent>,
+    /// The keys that are used for the first time.
+    pub keys: Vec<KeptKey>,
+    /// The keys whose transfers have ended, with what became of them.
+    pub settled: Vec<(Key, Arc<Outcome>)>,
+    /// The transfers that are under way from now on.
+    pub started: Vec<TransferId>,
+    /// The transfers that no longer are.
+    pub finished: Vec<TransferId>,
+}
+
+impl Batch {
+    /// A batch that would change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.keys.is_empty()
+    }
+
+    /// The head after the append.
+    pub fn head(&self) -> Head {
+        self.events.last().map_or(self.expected, |event| Head {
+            position: event.position,
+            hash: event.hash,
+            recorded_at: event.recorded_at,
+        })
+    }
+}
+
+/// Why the journal did not answer.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// It cannot be reached just now.
+    #[error("the journal is not available: {0}")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// What it holds is not what this version writes.
+    #[error("the journal cannot be read: {0}")]
+    Corrupt(#[source] Box<dyn Error + Send + Sync>),
+}
+
+impl JournalError {
+    /// What is kept cannot be read.
+    pub fn corrupt(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Corrupt(cause.into())
+    }
+
+    fn gap(event: &RecordedEvent) -> Self {
+        Self::corrupt(format!(
+            "event {}-{} is not the next one of {} {}",
+            event.partition, event.position, event.aggregate_type, event.aggregate_id
+        ))
+    }
+}
+
+/// Why a batch was not appended. Nothing of it is kept, save after `Unavailable`: then it is unknown.
+#[derive(Debug, Error)]
+pub enum AppendError {
+    /// Another process wrote to the partition: catch up and decide again.
+    #[error("the head of the partition has moved")]
+    Moved,
+    /// A key of the batch was used before.
+    #[error("a key of the batch is kept already")]
+    KeyTaken,
+    /// The journal refuses the batch itself, whenever it is sent: a defect.
+    #[error("the journal rejects the batch: {0}")]
+    Rejected(#[source] Box<dyn Error + Send + Sync>),
+    /// It cannot be reached just now; the batch may have been appended.
+    #[error(transparent)]
+    Unavailable(#[from] JournalError),
+}
+
+/// The journal of one partition, as its one writer in this process uses it.
+#[async_trait]
+pub trait PartitionJournal: Send {
+    /// The head now, and what came after `known`.
+    async fn catch_up(&mut self, known: u64) -> Result<Tail, JournalError>;
+
+    /// The same, and nobody else appends until this writer appends or [`Self::release`]s: so that
+    /// under contention every process has its turn.
+    async fn lock(&mut self, known: u64) -> Result<Tail, JournalError>;
+
+    /// Lets others append again. Does nothing when the partition is not locked.
+    async fn release(&mut self);
+
+    /// Appends the batch if the head is still the expected one, and releases the lock.
+    async fn append(&mut self, batch: &Batch) -> Result<(), AppendError>;
+
+    /// The state of each wallet, in the order asked, however long its stream is.
+    async fn load_wallets(&mut self, ids: &[WalletId]) -> Result<Vec<WalletRecord>, JournalError>;
+
+    /// Those of the keys that are kept.
+    async fn find_keys(&mut self, keys: &[Key]) -> Result<Vec<KeptKey>, JournalError>;
+
+    /// The transfers from this partition that are under way.
+    async fn unfinished(&mut self) -> Result<Vec<TransferRecord>, JournalError>;
+}
+
+/// The journal of a ledger.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// How many partitions the ledger was created with.
+    fn partitions(&self) -> u32;
+
+    /// One partition, for its writer.
+    fn partition(&self, partition: u32) -> Box<dyn PartitionJournal>;
+
+    /// A transfer by id, whichever partition it lies in.
+    async fn transfer(&self, id: TransferId) -> Result<Option<TransferRecord>, JournalError>;
+
+    /// Keeps the states, so that loading these wallets needs only the events after them. A state
+    /// older than one that is kept is dropped.
+    async fn save_snapshots(
+        &self,
+        wallets: &[(WalletId, WalletRecord)],
+    ) -> Result<(), JournalError>;
+}

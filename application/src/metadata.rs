@@ -1,0 +1,37 @@
+//! What is kept with every event besides its payload: the request it answers, what it belongs to,
+//! and the trace it was part of. Written here once, read by whoever follows the journal.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The JSON object in `events.metadata`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EventMetadata<'a> {
+    /// The client's idempotency key.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request_id: Option<Cow<'a, str>>,
+    /// The deposit, withdrawal or transfer that the event is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) correlation_id: Option<Uuid>,
+    /// W3C trace context, when the client sent one.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traceparent: Option<Cow<'a, str>>,
+}
+
+impl EventMetadata<'_> {
+    /// As it is stored.
+    pub(crate) fn to_json(&self) -> Arc<str> {
+        // Three texts have a JSON form whatever they hold.
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned()).into()
+    }
+}
+
+/// The idempotency key that an event answers.
+pub(crate) fn request_id(metadata: &str) -> Option<String> {
+    let metadata: EventMetadata<'_> = serde_json::from_str(metadata).ok()?;
+    metadata.request_id.map(Cow::into_owned)
+}

@@ -1,0 +1,326 @@
+//! One job's part of a draft.
+//!
+//! The order is that of the promises: a key that is kept already is answered as before; then the
+//! version that the client expects is compared; then the domain decides.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use florin_domain::transfer::{Initiate, Leg};
+use florin_domain::wallet::{Close, Credit};
+use florin_domain::{
+    Refusal, RequestedAmount, TransactionId, TransferCommand, TransferId, WalletCommand, WalletId,
+    partition_of,
+};
+use uuid::Uuid;
+
+use super::draft::Draft;
+use super::state::State;
+use super::transfer::{Rules, advance, outcome};
+use super::{CreditLeg, Submission, Task};
+use crate::command::{
+    Command, Direction, Key, Movement, NewTransfer, Outcome, Receipt, Refused, RequestId,
+    SubmitError, WalletState,
+};
+use crate::fingerprint::Fingerprint;
+use crate::journal::{KeptKey, TransferRecord};
+use crate::metadata::EventMetadata;
+
+/// How many transfers of one partition are under way at most: each is held in memory until its
+/// target's partition has answered.
+const MAX_UNFINISHED: usize = 65_536;
+
+/// What a job comes to, if the draft is appended.
+pub(super) enum Decided {
+    /// An outcome.
+    Outcome(Arc<Outcome>),
+    /// An outcome of earlier, under the same key.
+    Replay(Arc<Outcome>),
+    /// The outcome of another job of the batch, under the same key.
+    SameAs(usize),
+    /// A transfer whose money is in flight.
+    InFlight(TransferRecord),
+    /// No outcome.
+    Failed(SubmitError),
+    /// A wallet, read.
+    Wallet(Option<WalletState>),
+    /// The transfers that are under way.
+    Transfers(Vec<TransferRecord>),
+}
+
+/// What a decision may look at besides the draft.
+pub(super) struct Context<'a> {
+    pub(super) state: &'a State,
+    /// Keys of this batch that the journal turned out to hold.
+    pub(super) found: &'a HashMap<Key, KeptKey>,
+    pub(super) rules: Rules,
+}
+
+impl Context<'_> {
+    /// Decides the job of that number and drafts what follows.
+    pub(super) fn decide(&self, draft: &mut Draft, index: usize, task: &Task) -> Decided {
+        match task {
+            Task::Submit(submission) => self.submit(draft, index, submission),
+            Task::Credit(leg) => self.credit(draft, index, leg),
+            Task::Settle { transfer, credit } => self.settle(draft, *transfer, credit),
+            Task::Read(id) => {
+                let partition = draft.batch.partition;
+                Decided::Wallet(draft.wallet(id).state(id, partition))
+            }
+            Task::Unfinished => {
+                let going = |record: &&TransferRecord| !draft.transfers.contains_key(&record.id);
+                let before = self.state.unfinished.values().filter(going);
+                Decided::Transfers(before.cloned().collect())
+            }
+        }
+    }
+
+    fn submit(&self, draft: &mut Draft, index: usize, submission: &Submission) -> Decided {
+        if let Some(decided) = submission.key.as_ref().and_then(|key| self.kept(draft, key)) {
+            return decided;
+        }
+        let actual = draft.wallet(submission.command.wallet()).version;
+        if submission.expected_version.is_some_and(|expected| expected != actual) {
+            return Decided::Failed(SubmitError::VersionMismatch { actual });
+        }
+        let decided = match &submission.command {
+            Command::Wallet { id, command, .. } => {
+                let command = self.with_facts(draft, id, command);
+                Decided::Outcome(Arc::new(wallet_outcome(draft, id, command, submission)))
+            }
+            Command::Transfer(new) => self.transfer(draft, new, submission),
+        };
+        if let Some((key, fingerprint)) = &submission.key {
+            keep(draft, index, key, *fingerprint, &decided);
+        }
+        decided
+    }
+
+    /// What is known of a key already, if anything.
+    fn kept(&self, draft: &Draft, (key, fingerprint): &(Key, Fingerprint)) -> Option<Decided> {
+        if let Some(&owner) = draft.key_owners.get(key) {
+            let first = draft.batch.keys.iter().find(|kept| kept.key == *key)?;
+            return Some(match first.fingerprint == *fingerprint {
+                true => Decided::SameAs(owner),
+                false => Decided::Failed(SubmitError::KeyReused),
+            });
+        }
+        let kept = self.state.outcomes.peek(key).or_else(|| self.found.get(key))?;
+        Some(match &kept.outcome {
+            _ if kept.fingerprint != *fingerprint => Decided::Failed(SubmitError::KeyReused),
+            Some(outcome) => Decided::Replay(Arc::clone(outcome)),
+            None => Decided::Failed(SubmitError::InProgress),
+        })
+    }
+
+    /// Adds what only the partition knows to a command.
+    fn with_facts(&self, draft: &Draft, id: &WalletId, command: &WalletCommand) -> WalletCommand {
+        let WalletCommand::Close(close) = command else { return command.clone() };
+        let is_from = |record: &TransferRecord| {
+            record.transfer.details().is_some_and(|details| details.from == *id)
+        };
+        let in_flight = self.state.unfinished.values().any(is_from)
+            || draft.batch.started.iter().any(|id| draft.transfers.get(id).is_some_and(is_from));
+        WalletCommand::Close(Close { reason: close.reason.clone(), in_flight })
+    }
+
+    fn transfer(&self, draft: &mut Draft, new: &NewTransfer, submission: &Submission) -> Decided {
+        let refused = |refusal, transfer_id| {
+            Decided::Outcome(Arc::new(Outcome::Refused(Refused { refusal, transfer_id })))
+        };
+        let leaves = partition_of(&new.to, self.rules.partitions) != draft.batch.partition;
+        if leaves && self.state.unfinished.len() + draft.batch.started.len() >= MAX_UNFINISHED {
+            return Decided::Failed(SubmitError::Busy);
+        }
+        let source = &draft.wallet(&new.from).wallet;
+        let amount = match Initiate::amount_from(source, new.amount, new.currency) {
+            Ok(amount) => amount,
+            Err(refusal) => return refused(refusal, None),
+        };
+        let metadata = submission.metadata(Some(new.transfer_id.0));
+        let initiate = TransferCommand::Initiate(Initiate {
+            from: new.from.clone(),
+            to: new.to.clone(),
+            amount,
+            metadata: new.metadata.clone(),
+        });
+        let mut record = TransferRecord::new(new.transfer_id, draft.batch.partition);
+        let walked = draft
+            .command_transfer(&mut record, initiate, &metadata)
+            .and_then(|()| advance(draft, &mut record, None, &metadata, self.rules));
+        if let Err(refusal) = walked {
+            return refused(refusal, Some(new.transfer_id));
+        }
+        draft.track(record.clone(), false);
+        match super::state::is_over(&record) {
+            true => Decided::Outcome(Arc::new(outcome(&record))),
+            false => Decided::InFlight(record),
+        }
+    }
+
+    fn credit(&self, draft: &mut Draft, index: usize, leg: &CreditLeg) -> Decided {
+        let scope = leg.to.as_str().into();
+        let key = Key { scope, request_id: RequestId::of_credit(leg.transfer) };
+        let key = (key, Fingerprint::of_credit());
+        if let Some(decided) = self.kept(draft, &key) {
+            return decided;
+        }
+        let command = WalletCommand::Credit(Credit {
+            transfer_id: leg.transfer,
+            from: leg.from.clone(),
+            amount: leg.amount,
+            metadata: leg.metadata.clone(),
+            opens_unknown: self.rules.auto_open,
+        });
+        let metadata = EventMetadata {
+            request_id: None,
+            correlation_id: Some(leg.transfer.0),
+            traceparent: None,
+        };
+        let outcome = match draft.command_wallet(&leg.to, command, &metadata.to_json()) {
+            Ok(leg) => Outcome::Accepted(Receipt::Leg(leg)),
+            Err(refusal) => Outcome::Refused(Refused { refusal, transfer_id: Some(leg.transfer) }),
+        };
+        let decided = Decided::Outcome(Arc::new(outcome));
+        keep(draft, index, &key.0, key.1, &decided);
+        decided
+    }
+
+    fn settle(&self, draft: &mut Draft, id: TransferId, credit: &Result<Leg, Refusal>) -> Decided {
+        let under_way = || self.state.unfinished.get(&id).cloned();
+        let Some(mut record) = draft.transfers.get(&id).cloned().or_else(under_way) else {
+            // Another process has settled it; its outcome is kept under the client's key.
+            return Decided::Failed(SubmitError::Unavailable);
+        };
+        let metadata = EventMetadata {
+            request_id: record.request_id.as_deref().map(Into::into),
+            correlation_id: Some(id.0),
+            traceparent: None,
+        };
+        let metadata = metadata.to_json();
+        let walked = advance(draft, &mut record, Some(credit.clone()), &metadata, self.rules);
+        if walked.is_err() {
+            return Decided::Failed(SubmitError::Rejected);
+        }
+        let outcome = Arc::new(outcome(&record));
+        if let Some(key) = client_key(&record) {
+            draft.batch.settled.push((key, Arc::clone(&outcome)));
+        }
+        draft.track(record, true);
+        Decided::Outcome(outcome)
+    }
+}
+
+impl Submission {
+    /// What is kept with each event of the command.
+    fn metadata(&self, correlation_id: Option<Uuid>) -> Arc<str> {
+        EventMetadata {
+            request_id: self.key.as_ref().map(|(key, _)| key.request_id.as_str().into()),
+            correlation_id,
+            traceparent: self.traceparent.as_deref().map(Into::into),
+        }
+        .to_json()
+    }
+}
+
+/// The key under which a client sent a transfer.
+fn client_key(record: &TransferRecord) -> Option<Key> {
+    let scope = record.transfer.details()?.from.as_str().into();
+    let request_id = record.request_id.as_deref()?.parse().ok()?;
+    Some(Key { scope, request_id })
+}
+
+/// Keeps the key of a decision that is an outcome, or will be one.
+fn keep(draft: &mut Draft, index: usize, key: &Key, fingerprint: Fingerprint, decided: &Decided) {
+    let outcome = match decided {
+        Decided::Outcome(outcome) if is_kept(outcome) => Some(Arc::clone(outcome)),
+        Decided::InFlight(_) => None,
+        Decided::Outcome(_)
+        | Decided::Replay(_)
+        | Decided::SameAs(_)
+        | Decided::Failed(_)
+        | Decided::Wallet(_)
+        | Decided::Transfers(_) => return,
+    };
+    draft.keep(KeptKey { key: key.clone(), fingerprint, outcome }, index);
+}
+
+/// Malformed requests and conflicts are no outcomes: mended, they may be sent under the same key.
+fn is_kept(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Accepted(_) => true,
+        Outcome::Refused(Refused { refusal, .. }) => match refusal {
+            Refusal::TooManyDecimals { .. } | Refusal::WalletExists => false,
+            Refusal::WalletNotFound
+            | Refusal::WalletFrozen
+            | Refusal::WalletClosed
+            | Refusal::WalletNotEmpty { .. }
+            | Refusal::TransferInFlight
+            | Refusal::InsufficientFunds { .. }
+            | Refusal::BalanceLimit { .. }
+            | Refusal::CurrencyMismatch { .. }
+            | Refusal::SameWallet
+            | Refusal::TransferPhase => true,
+        },
+    }
+}
+
+/// What a wallet's answer is about.
+enum About {
+    Movement(Direction, TransactionId, RequestedAmount),
+    Wallet(Option<TransactionId>),
+}
+
+fn wallet_outcome(
+    draft: &mut Draft,
+    id: &WalletId,
+    command: WalletCommand,
+    submission: &Submission,
+) -> Outcome {
+    let about = match &command {
+        WalletCommand::Deposit(deposit) => {
+            About::Movement(Direction::Deposit, deposit.transaction_id, deposit.amount)
+        }
+        WalletCommand::Withdraw(withdraw) => {
+            About::Movement(Direction::Withdrawal, withdraw.transaction_id, withdraw.amount)
+        }
+        WalletCommand::Open(open) => About::Wallet(open.initial.map(|(id, _)| id)),
+        WalletCommand::Freeze(_)
+        | WalletCommand::Unfreeze(_)
+        | WalletCommand::Close(_)
+        | WalletCommand::Debit(_)
+        | WalletCommand::Credit(_)
+        | WalletCommand::Refund(_) => About::Wallet(None),
+    };
+    let correlation = match &about {
+        About::Movement(_, id, _) => Some(id.0),
+        About::Wallet(id) => id.map(|id| id.0),
+    };
+    let leg = draft.command_wallet(id, command, &submission.metadata(correlation));
+    let receipt = leg.and_then(|leg| receipt(draft, id, about, leg));
+    match receipt {
+        Ok(receipt) => Outcome::Accepted(receipt),
+        Err(refusal) => Outcome::Refused(Refused { refusal, transfer_id: None }),
+    }
+}
+
+fn receipt(draft: &mut Draft, id: &WalletId, about: About, leg: Leg) -> Result<Receipt, Refusal> {
+    let (partition, now) = (draft.batch.partition, draft.now());
+    let record = draft.wallet(id);
+    let state = record.state(id, partition).ok_or(Refusal::WalletNotFound)?;
+    let (direction, transaction_id, requested) = match about {
+        About::Wallet(_) => return Ok(Receipt::Wallet(state)),
+        About::Movement(direction, id, amount) => (direction, id, amount),
+    };
+    Ok(Receipt::Movement(Movement {
+        direction,
+        transaction_id,
+        wallet_id: id.clone(),
+        amount: requested.in_currency(state.account.currency)?,
+        balance: leg.balance,
+        version: leg.version,
+        partition,
+        position: leg.position,
+        recorded_at: now,
+    }))
+}

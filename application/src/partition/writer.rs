@@ -1,0 +1,328 @@
+//! The writer of one partition: gathers, decides, appends, answers.
+//!
+//! | the journal says | the writer |
+//! |---|---|
+//! | appended | commits the draft to its state and answers everyone |
+//! | the head has moved | locks the partition, takes in what others wrote, decides again |
+//! | a key is kept already | reads the keys of the batch, decides again |
+//! | it rejects the batch | tries the jobs one by one, so that only the culprit fails |
+//! | it is not available | answers "unavailable", forgets what it knew, backs off |
+//!
+//! A batch that writes nothing (reads, refusals without a key) is true only of the present head, so
+//! the head is compared before anyone is answered.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use florin_domain::{TransferId, WalletId};
+use tokio::sync::mpsc;
+
+use super::decide::{Context, Decided};
+use super::draft::Draft;
+use super::state::{State, is_over};
+use super::transfer::{Rules, outcome};
+use super::{Job, MAX_BATCH, Pending, Reply, Task};
+use crate::clock::Clock;
+use crate::command::{Answer, Command, Key, SubmitError};
+use crate::journal::{
+    AppendError, JournalError, KeptKey, PartitionJournal, Tail, TransferRecord, WalletRecord,
+};
+use crate::saga::Driver;
+use crate::snapshots::Snapshots;
+
+/// How often a batch is decided again before its clients are told to come back. Each round follows
+/// a key found or a lock taken, so three are the most that ordinary contention needs.
+const MAX_ROUNDS: usize = 8;
+
+/// The first and the longest wait between attempts to reach the journal.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What a writer is made of.
+pub(crate) struct WriterParts {
+    pub(crate) partition: u32,
+    pub(crate) partitions: u32,
+    pub(crate) auto_open: bool,
+    pub(crate) max_wallets: NonZeroUsize,
+    pub(crate) journal: Box<dyn PartitionJournal>,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) driver: Arc<Driver>,
+    pub(crate) snapshots: Snapshots,
+}
+
+pub(crate) struct Writer {
+    parts: WriterParts,
+    state: State,
+    /// Whether `state` is true as of its head. Not so at the start and after an outage.
+    is_current: bool,
+    backoff: Option<Duration>,
+}
+
+/// Why a batch came to nothing.
+enum Failure {
+    Unavailable(JournalError),
+    Rejected(Box<dyn std::error::Error + Send + Sync>),
+    Contended,
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(parts: WriterParts) -> Self {
+        let state = State::new(parts.max_wallets);
+        Self { parts, state, is_current: false, backoff: None }
+    }
+
+    /// Works until the queue is closed.
+    pub(crate) async fn run(mut self) {
+        let mut jobs = Vec::with_capacity(MAX_BATCH);
+        while self.parts.jobs.recv_many(&mut jobs, MAX_BATCH).await > 0 {
+            self.process(mem::take(&mut jobs)).await;
+        }
+    }
+
+    async fn process(&mut self, jobs: Vec<Job>) {
+        match self.settle(&jobs).await {
+            Ok((draft, decided)) => {
+                self.recovered();
+                self.commit(draft, jobs, decided);
+            }
+            Err(Failure::Contended) => fail(jobs, &SubmitError::Busy),
+            Err(Failure::Rejected(cause)) if jobs.len() == 1 => {
+                tracing::error!(partition = self.parts.partition, %cause, "command rejected");
+                fail(jobs, &SubmitError::Rejected);
+            }
+            Err(Failure::Rejected(_)) => {
+                for job in jobs {
+                    Box::pin(self.process(vec![job])).await;
+                }
+            }
+            Err(Failure::Unavailable(cause)) => {
+                fail(jobs, &SubmitError::Unavailable);
+                self.back_off(&cause).await;
+            }
+        }
+    }
+
+    /// Decides the jobs and appends what follows, on a head that both agree on.
+    async fn settle(&mut self, jobs: &[Job]) -> Result<(Draft, Vec<Decided>), Failure> {
+        if !self.is_current {
+            let tail = self.parts.journal.catch_up(self.state.head.position).await?;
+            self.catch_up(tail).await?;
+            self.is_current = true;
+        }
+        let mut found = HashMap::new();
+        for _ in 0..MAX_ROUNDS {
+            let (draft, decided) = self.draft(jobs, &found).await?;
+            if draft.batch.is_empty() {
+                let tail = self.parts.journal.catch_up(self.state.head.position).await?;
+                if tail.head.position == self.state.head.position {
+                    self.parts.journal.release().await;
+                    return Ok((draft, decided));
+                }
+                self.catch_up(tail).await?;
+                continue;
+            }
+            match self.parts.journal.append(&draft.batch).await {
+                Ok(()) => return Ok((draft, decided)),
+                Err(AppendError::Moved) => {
+                    let tail = self.parts.journal.lock(self.state.head.position).await?;
+                    self.catch_up(tail).await?;
+                }
+                Err(AppendError::KeyTaken) => found.extend(self.find_keys(&draft).await?),
+                Err(AppendError::Rejected(cause)) => return Err(Failure::Rejected(cause)),
+                Err(AppendError::Unavailable(cause)) => return Err(Failure::Unavailable(cause)),
+            }
+        }
+        self.parts.journal.release().await;
+        Err(Failure::Contended)
+    }
+
+    async fn draft(
+        &mut self,
+        jobs: &[Job],
+        found: &HashMap<Key, KeptKey>,
+    ) -> Result<(Draft, Vec<Decided>), JournalError> {
+        let wallets = self.working_set(jobs).await?;
+        let parts = &self.parts;
+        let mut draft = Draft::new(parts.partition, &self.state, wallets, parts.clock.now());
+        let rules = Rules { partitions: parts.partitions, auto_open: parts.auto_open };
+        let context = Context { state: &self.state, found, rules };
+        let decided = jobs
+            .iter()
+            .enumerate()
+            .map(|(index, job)| context.decide(&mut draft, index, &job.task))
+            .collect();
+        Ok((draft, decided))
+    }
+
+    async fn catch_up(&mut self, tail: Tail) -> Result<(), JournalError> {
+        self.state.catch_up(tail, self.parts.journal.as_mut()).await
+    }
+
+    async fn find_keys(&mut self, draft: &Draft) -> Result<HashMap<Key, KeptKey>, JournalError> {
+        let keys: Vec<Key> = draft.batch.keys.iter().map(|kept| kept.key.clone()).collect();
+        let kept = self.parts.journal.find_keys(&keys).await?;
+        Ok(kept.into_iter().map(|kept| (kept.key.clone(), kept)).collect())
+    }
+
+    /// Copies of every wallet that the jobs name: from the cache, or loaded in one go.
+    async fn working_set(
+        &mut self,
+        jobs: &[Job],
+    ) -> Result<HashMap<WalletId, WalletRecord>, JournalError> {
+        let mut wallets = HashMap::with_capacity(jobs.len());
+        let mut missing = HashSet::new();
+        let unfinished = &self.state.unfinished;
+        for id in jobs.iter().flat_map(|job| wallets_of(&job.task, unfinished)) {
+            if wallets.contains_key(&id) || missing.contains(&id) {
+                continue;
+            }
+            match self.state.wallets.get(&id) {
+                Some(record) => drop(wallets.insert(id, record.clone())),
+                None => drop(missing.insert(id)),
+            }
+        }
+        if !missing.is_empty() {
+            let missing: Vec<WalletId> = missing.into_iter().collect();
+            let loaded = self.parts.journal.load_wallets(&missing).await?;
+            for (id, record) in missing.into_iter().zip(loaded) {
+                self.state.wallets.put(id.clone(), record.clone());
+                wallets.insert(id, record);
+            }
+        }
+        Ok(wallets)
+    }
+
+    /// Makes an appended draft the partition's state, and answers.
+    fn commit(&mut self, draft: Draft, jobs: Vec<Job>, decided: Vec<Decided>) {
+        self.state.head = draft.batch.head();
+        for (id, record) in draft.wallets {
+            let before = self.state.wallets.peek(&id).map_or(0, |record| record.version);
+            if before != record.version {
+                self.parts.snapshots.offer(&id, &record, before);
+                self.state.wallets.put(id, record);
+            }
+        }
+        for (id, record) in draft.transfers {
+            match is_over(&record) {
+                true => drop(self.state.unfinished.remove(&id)),
+                false => drop(self.state.unfinished.insert(id, record)),
+            }
+        }
+        for kept in draft.batch.keys {
+            self.state.remember(kept);
+        }
+        let outcomes: Vec<_> = decided.iter().map(outcome_of).collect();
+        for (job, decided) in jobs.into_iter().zip(decided) {
+            self.answer(job.reply, decided, &outcomes);
+        }
+    }
+
+    fn answer(
+        &self,
+        reply: Reply,
+        decided: Decided,
+        outcomes: &[Option<Arc<crate::command::Outcome>>],
+    ) {
+        let answer = |outcome: &crate::command::Outcome, replayed| {
+            Ok(Answer { outcome: outcome.clone(), replayed })
+        };
+        // Whether anybody still listens makes no difference: what is decided stands.
+        match (reply, decided) {
+            (Reply::Answer(reply), Decided::Outcome(outcome)) => {
+                drop(reply.send(answer(&outcome, false)));
+            }
+            (Reply::Answer(reply), Decided::Replay(outcome)) => {
+                drop(reply.send(answer(&outcome, true)));
+            }
+            (Reply::Answer(reply), Decided::SameAs(first)) => {
+                let same = outcomes.get(first).and_then(Option::as_ref);
+                drop(reply.send(same.map_or(Err(SubmitError::InProgress), |o| answer(o, true))));
+            }
+            (Reply::Answer(reply), Decided::InFlight(transfer)) => {
+                let provisional = Answer { outcome: outcome(&transfer), replayed: false };
+                let waiting = Some((reply, provisional));
+                self.parts.driver.drive(Pending { transfer, waiting });
+            }
+            (Reply::Wallet(reply), Decided::Wallet(wallet)) => drop(reply.send(Ok(wallet))),
+            (Reply::Transfers(reply), Decided::Transfers(list)) => drop(reply.send(Ok(list))),
+            (reply, Decided::Failed(error)) => reply.fail(error),
+            (
+                reply,
+                Decided::Outcome(_)
+                | Decided::Replay(_)
+                | Decided::SameAs(_)
+                | Decided::InFlight(_)
+                | Decided::Wallet(_)
+                | Decided::Transfers(_),
+            ) => reply.fail(SubmitError::Rejected),
+        }
+    }
+
+    /// Forgets what may not be true any more, says so once, and waits a little.
+    async fn back_off(&mut self, cause: &JournalError) {
+        self.parts.journal.release().await;
+        self.state = State::new(self.parts.max_wallets);
+        self.is_current = false;
+        let wait = match self.backoff {
+            None => {
+                tracing::warn!(partition = self.parts.partition, %cause, "journal unavailable");
+                BACKOFF.0
+            }
+            Some(wait) => (wait * 2).min(BACKOFF.1),
+        };
+        self.backoff = Some(wait);
+        tokio::time::sleep(wait).await;
+    }
+
+    fn recovered(&mut self) {
+        if self.backoff.take().is_some() {
+            tracing::info!(partition = self.parts.partition, "journal available again");
+        }
+    }
+}
+
+/// The wallets of this partition that a task needs.
+fn wallets_of(task: &Task, unfinished: &HashMap<TransferId, TransferRecord>) -> Vec<WalletId> {
+    match task {
+        Task::Submit(submission) => match &submission.command {
+            Command::Wallet { id, .. } => vec![id.clone()],
+            Command::Transfer(transfer) => vec![transfer.from.clone(), transfer.to.clone()],
+        },
+        Task::Credit(leg) => vec![leg.to.clone()],
+        Task::Settle { transfer, .. } => unfinished
+            .get(transfer)
+            .and_then(|record| record.transfer.details())
+            .map(|details| details.from.clone())
+            .into_iter()
+            .collect(),
+        Task::Read(id) => vec![id.clone()],
+        Task::Unfinished => vec![],
+    }
+}
+
+fn outcome_of(decided: &Decided) -> Option<Arc<crate::command::Outcome>> {
+    match decided {
+        Decided::Outcome(outcome) => Some(Arc::clone(outcome)),
+        Decided::Replay(_)
+        | Decided::SameAs(_)
+        | Decided::InFlight(_)
+        | Decided::Failed(_)
+        | Decided::Wallet(_)
+        | Decided::Transfers(_) => None,
+    }
+}
+
+fn fail(jobs: Vec<Job>, error: &SubmitError) {
+    for job in jobs {
+        job.reply.fail(error.clone());
+    }
+}
