@@ -1,1 +1,4 @@
-//! Everything that touches the world.
+//! Everything that touches the world: HTTP, Postgres, NATS, the clock, configuration, the command
+//! line and the binary `florin`.
+
+pub mod postgres;

@@ -1,0 +1,202 @@
+//! The ledger-wide port: how many partitions there are, transfers by id, snapshots.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use cqrs_es::persist::PersistedEventStore;
+use cqrs_es::{AggregateError, EventEnvelope, EventStore};
+use florin_application::journal::{
+    Journal, JournalError, PartitionJournal, TransferRecord, WalletRecord,
+};
+use florin_domain::upcast::upcasters;
+use florin_domain::{Refusal, Transfer, TransferId, WalletId};
+use postgres_es::PostgresEventRepository;
+use sqlx::migrate::Migrate;
+use sqlx::postgres::{PgConnectOptions, PgPool};
+use thiserror::Error;
+
+use super::connect::{ConnectError, connect, options};
+use super::load::SNAPSHOT_SHAPE;
+use super::migrate::{MIGRATOR, MigrateError};
+use super::partition::PostgresPartition;
+use super::row::{column, read_error, signed, unsigned};
+
+/// The journal of a ledger in Postgres.
+#[derive(Clone)]
+pub struct PostgresJournal {
+    pool: PgPool,
+    options: PgConnectOptions,
+    partitions: u32,
+}
+
+/// Why the journal was not opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The URL is malformed.
+    #[error(transparent)]
+    Url(#[from] ConnectError),
+    /// Postgres is away: try again.
+    #[error("Postgres cannot be reached: {0}")]
+    Away(#[source] sqlx::Error),
+    /// The schema is older than this version, or not there.
+    #[error("the database is not migrated to this version: run `florin migrate`")]
+    NotMigrated,
+    /// Asked for another number of partitions than the ledger has.
+    #[error(transparent)]
+    Partitions(#[from] MigrateError),
+}
+
+impl PostgresJournal {
+    /// Opens the journal of a migrated ledger. `wanted` is the number of partitions that the
+    /// operator believes in, if any.
+    ///
+    /// # Errors
+    /// [`OpenError`]; only [`OpenError::Away`] mends itself.
+    pub async fn open(url: &str, wanted: Option<u32>) -> Result<Self, OpenError> {
+        let (pool, options) = (connect(url)?, options(url)?);
+        check_schema(&pool).await?;
+        let existing: i64 = sqlx::query_scalar("SELECT count(*) FROM partitions")
+            .fetch_one(&pool)
+            .await
+            .map_err(OpenError::Away)?;
+        let partitions = u32::try_from(existing).unwrap_or(u32::MAX);
+        match wanted {
+            _ if partitions == 0 => Err(OpenError::NotMigrated),
+            Some(wanted) if wanted != partitions => {
+                Err(MigrateError::Fixed { wanted, existing: partitions }.into())
+            }
+            Some(_) | None => Ok(Self { pool, options, partitions }),
+        }
+    }
+
+    /// The pool that serves reads and health.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+/// Every migration of this version is applied, and is what was applied.
+async fn check_schema(pool: &PgPool) -> Result<(), OpenError> {
+    let mut connection = pool.acquire().await.map_err(OpenError::Away)?;
+    // Without the table, or the right to read it, nobody has migrated.
+    let applied = connection.list_applied_migrations().await.map_err(|_| OpenError::NotMigrated)?;
+    let is_applied = |migration: &sqlx::migrate::Migration| {
+        applied
+            .iter()
+            .any(|done| done.version == migration.version && done.checksum == migration.checksum)
+    };
+    match MIGRATOR.iter().all(is_applied) {
+        true => Ok(()),
+        false => Err(OpenError::NotMigrated),
+    }
+}
+
+#[async_trait]
+impl Journal for PostgresJournal {
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    fn partition(&self, partition: u32) -> Box<dyn PartitionJournal> {
+        Box::new(PostgresPartition::new(partition, self.options.clone()))
+    }
+
+    async fn transfer(&self, id: TransferId) -> Result<Option<TransferRecord>, JournalError> {
+        let repository = PostgresEventRepository::new(self.pool.clone());
+        let store = PersistedEventStore::<_, Transfer>::new_event_store(repository)
+            .with_upcasters(upcasters());
+        let events = store.load_events(&id.to_string()).await.map_err(store_error)?;
+        match events.is_empty() {
+            true => Ok(None),
+            false => self.located(id, &events).await.map(Some),
+        }
+    }
+
+    async fn save_snapshots(
+        &self,
+        wallets: &[(WalletId, WalletRecord)],
+    ) -> Result<(), JournalError> {
+        // Within one statement a row may be upserted once only: the newest state of each wallet.
+        let newest: std::collections::HashMap<&WalletId, &WalletRecord> =
+            wallets.iter().map(|(id, record)| (id, record)).collect();
+        let (ids, records): (Vec<&str>, Vec<&WalletRecord>) =
+            newest.into_iter().map(|(id, record)| (id.as_str(), record)).unzip();
+        let payloads: Vec<String> = records
+            .iter()
+            .map(|record| serde_json::to_string(&record.wallet))
+            .collect::<Result<_, _>>()
+            .map_err(JournalError::corrupt)?;
+        sqlx::query(
+            "INSERT INTO snapshots AS s (aggregate_type, aggregate_id, schema_version, last_sequence,
+                                         payload, position, opened_at, updated_at)
+             SELECT 'Wallet', w.id, $1, w.version, w.payload::json, w.position, w.opened_at,
+                    w.updated_at
+               FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[],
+                           $7::timestamptz[])
+                    AS w (id, version, payload, position, opened_at, updated_at)
+             ON CONFLICT (aggregate_type, aggregate_id) DO UPDATE
+                SET schema_version = excluded.schema_version,
+                    last_sequence = excluded.last_sequence,
+                    current_snapshot = s.current_snapshot + 1,
+                    payload = excluded.payload, position = excluded.position,
+                    opened_at = excluded.opened_at, updated_at = excluded.updated_at
+              WHERE s.last_sequence < excluded.last_sequence
+                 OR s.schema_version <> excluded.schema_version",
+        )
+        .bind(SNAPSHOT_SHAPE)
+        .bind(&ids)
+        .bind(records.iter().map(|record| signed(record.version)).collect::<Vec<_>>())
+        .bind(&payloads)
+        .bind(records.iter().map(|record| signed(record.position)).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.opened_at).collect::<Vec<_>>())
+        .bind(records.iter().map(|record| record.updated_at).collect::<Vec<_>>())
+        .execute(&self.pool)
+        .await
+        .map_err(read_error)?;
+        Ok(())
+    }
+}
+
+impl PostgresJournal {
+    /// Adds to a stream what envelopes do not carry: where and when it begins and ends.
+    async fn located(
+        &self,
+        id: TransferId,
+        events: &[EventEnvelope<Transfer>],
+    ) -> Result<TransferRecord, JournalError> {
+        let last = events.last().map_or(0, |event| event.sequence as u64);
+        let row = sqlx::query(
+            "SELECT f.partition, f.recorded_at AS initiated_at, l.position,
+                    l.recorded_at AS updated_at
+               FROM events f JOIN events l USING (aggregate_type, aggregate_id)
+              WHERE f.aggregate_type = 'Transfer' AND f.aggregate_id = $1
+                AND f.sequence = 1 AND l.sequence = $2",
+        )
+        .bind(id.to_string())
+        .bind(signed(last))
+        .fetch_one(&self.pool)
+        .await
+        .map_err(read_error)?;
+        let mut record = TransferRecord::new(id, unsigned(column::<i32>(&row, "partition")?)?);
+        for event in events {
+            record.transfer.apply_event(&event.payload);
+        }
+        record.version = last;
+        record.request_id = events.first().and_then(|e| e.metadata.get("requestId").cloned());
+        record.position = unsigned(column::<i64>(&row, "position")?)?;
+        record.initiated_at = column::<DateTime<Utc>>(&row, "initiated_at")?;
+        record.updated_at = column::<DateTime<Utc>>(&row, "updated_at")?;
+        Ok(record)
+    }
+}
+
+fn store_error(error: AggregateError<Refusal>) -> JournalError {
+    match error {
+        AggregateError::DeserializationError(cause) => JournalError::Corrupt(cause),
+        AggregateError::DatabaseConnectionError(cause) | AggregateError::UnexpectedError(cause) => {
+            JournalError::Unavailable(cause)
+        }
+        error @ (AggregateError::UserError(_) | AggregateError::AggregateConflict) => {
+            JournalError::corrupt(error.to_string())
+        }
+    }
+}
