@@ -1,4 +1,5 @@
 //! Everything that touches the world: HTTP, Postgres, NATS, the clock, configuration, the command
 //! line and the binary `florin`.
 
+pub mod clock;
 pub mod postgres;

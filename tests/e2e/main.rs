@@ -1,1 +1,3 @@
 //! End to end against real Postgres and real NATS.
+
+mod ledger;

@@ -1,1 +1,32 @@
 //! The harness of the end-to-end tests.
+//!
+//! | module | gives |
+//! |---|---|
+//! | [`store`] | a fresh journal, in memory or in a real Postgres, and a ledger on it |
+//! | [`ask`] | words for the requests that tests send to a ledger |
+
+pub mod ask;
+pub mod store;
+
+/// Makes a test of each function, on each journal, with one partition and with four.
+///
+/// The function takes a [`store::Store`]; after it returns, the whole journal is audited.
+#[macro_export]
+macro_rules! on_every_journal {
+    ($($name:ident),+ $(,)?) => {
+        $crate::on_every_journal!(@ memory_with_1_partition, memory, 1, $($name),+);
+        $crate::on_every_journal!(@ memory_with_4_partitions, memory, 4, $($name),+);
+    };
+    (@ $module:ident, $kind:ident, $partitions:literal, $($name:ident),+) => {
+        mod $module {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    let store = $crate::store::Store::$kind($partitions).await;
+                    super::$name(&store).await;
+                    store.audit().await;
+                }
+            )+
+        }
+    };
+}

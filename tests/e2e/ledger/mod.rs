@@ -1,0 +1,6 @@
+//! The ledger over its journal: in memory and in Postgres, with one partition and with four.
+
+mod commands;
+mod contention;
+mod idempotency;
+mod transfers;

@@ -1,0 +1,135 @@
+//! Words for the requests that tests send to a ledger.
+
+use florin_application::command::{
+    Leg, Movement, NewTransfer, Outcome, Receipt, Refused, TransferReceipt, WalletState,
+};
+use florin_application::{Answer, Command, Request};
+use florin_domain::wallet::{Close, Deposit, Freeze, Open, Unfreeze, Withdraw};
+use florin_domain::{
+    Currency, Refusal, TransactionId, TransferId, WalletCommand, WalletId, partition_of,
+};
+use uuid::Uuid;
+
+/// A wallet id.
+pub fn id(text: &str) -> WalletId {
+    text.parse().unwrap()
+}
+
+/// A wallet id that lies in that partition.
+pub fn id_in(partition: u32, partitions: u32, name: &str) -> WalletId {
+    (0..)
+        .map(|n| id(&format!("{name}-{n}")))
+        .find(|i| partition_of(i, partitions) == partition)
+        .unwrap()
+}
+
+/// A request without a key.
+pub fn request(command: Command) -> Request {
+    Request { command, request_id: None, expected_version: None, traceparent: None }
+}
+
+/// The same request under a key.
+pub fn keyed(key: &str, command: Command) -> Request {
+    Request { request_id: Some(key.parse().unwrap()), ..request(command) }
+}
+
+fn wallet(id: &WalletId, command: WalletCommand) -> Command {
+    Command::Wallet { id: id.clone(), id_is_new: false, command }
+}
+
+/// Opens an empty wallet.
+pub fn open(id: &WalletId, currency: &str) -> Command {
+    let currency = currency.parse().unwrap();
+    wallet(id, WalletCommand::Open(Open { currency, owner: None, metadata: None, initial: None }))
+}
+
+/// Deposits, and opens the wallet if need be.
+pub fn deposit(id: &WalletId, amount: &str) -> Command {
+    wallet(
+        id,
+        WalletCommand::Deposit(Deposit {
+            transaction_id: TransactionId(Uuid::now_v7()),
+            amount: amount.parse().unwrap(),
+            currency: None,
+            metadata: None,
+            opens_unknown: true,
+        }),
+    )
+}
+
+/// Withdraws.
+pub fn withdraw(id: &WalletId, amount: &str) -> Command {
+    wallet(
+        id,
+        WalletCommand::Withdraw(Withdraw {
+            transaction_id: TransactionId(Uuid::now_v7()),
+            amount: amount.parse().unwrap(),
+            currency: None,
+            metadata: None,
+        }),
+    )
+}
+
+/// Freezes.
+pub fn freeze(id: &WalletId) -> Command {
+    wallet(id, WalletCommand::Freeze(Freeze { reason: None }))
+}
+
+/// Thaws.
+pub fn unfreeze(id: &WalletId) -> Command {
+    wallet(id, WalletCommand::Unfreeze(Unfreeze { reason: None }))
+}
+
+/// Closes.
+pub fn close(id: &WalletId) -> Command {
+    wallet(id, WalletCommand::Close(Close { reason: None, in_flight: false }))
+}
+
+/// Transfers.
+pub fn transfer(from: &WalletId, to: &WalletId, amount: &str) -> Command {
+    Command::Transfer(NewTransfer {
+        transfer_id: TransferId(Uuid::now_v7()),
+        from: from.clone(),
+        to: to.clone(),
+        amount: amount.parse().unwrap(),
+        currency: None::<Currency>,
+        metadata: None,
+    })
+}
+
+/// The receipt of a deposit or withdrawal.
+pub fn movement(answer: Answer) -> Movement {
+    match answer.outcome {
+        Outcome::Accepted(Receipt::Movement(movement)) => movement,
+        other => panic!("no movement: {other:?}"),
+    }
+}
+
+/// The receipt of a transfer.
+pub fn transferred(answer: Answer) -> TransferReceipt {
+    match answer.outcome {
+        Outcome::Accepted(Receipt::Transfer(receipt)) => receipt,
+        other => panic!("no transfer: {other:?}"),
+    }
+}
+
+/// The wallet that an answer shows.
+pub fn wallet_of(answer: Answer) -> WalletState {
+    match answer.outcome {
+        Outcome::Accepted(Receipt::Wallet(state)) => state,
+        other => panic!("no wallet: {other:?}"),
+    }
+}
+
+/// The reason of a refusal, and the failed transfer on record for it.
+pub fn refused(answer: Answer) -> (Refusal, Option<TransferId>) {
+    match answer.outcome {
+        Outcome::Refused(Refused { refusal, transfer_id }) => (refusal, transfer_id),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// The balance of a leg, as text.
+pub fn balance(leg: &Leg) -> String {
+    leg.balance.to_string()
+}

@@ -1,0 +1,103 @@
+//! A fresh journal, in memory or in a real Postgres, and ledgers on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use florin_adapters::clock::SystemClock;
+use florin_application::journal::PartitionJournal;
+use florin_application::memory::MemoryJournal;
+use florin_application::{Journal, Ledger, Settings};
+use florin_domain::WalletId;
+use florin_domain::journal::RecordedEvent;
+use florin_projections::audit::{Audit, Summary};
+
+/// How long a test waits for something that must happen.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A journal of its own for one test.
+pub enum Store {
+    /// In memory.
+    Memory(MemoryJournal),
+}
+
+impl Store {
+    /// A ledger in memory.
+    pub async fn memory(partitions: u32) -> Self {
+        Self::Memory(MemoryJournal::new(partitions))
+    }
+
+    /// The journal, as another process would open it.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        match self {
+            Self::Memory(journal) => Arc::new(journal.clone()),
+        }
+    }
+
+    /// How many partitions the ledger has.
+    pub fn partitions(&self) -> u32 {
+        self.journal().partitions()
+    }
+
+    /// A process on the journal, as another one would be.
+    pub fn process(&self) -> Ledger {
+        self.process_with(&Settings::default())
+    }
+
+    /// A process with other settings.
+    pub fn process_with(&self, settings: &Settings) -> Ledger {
+        Ledger::open(self.journal(), Arc::new(SystemClock), settings)
+    }
+
+    /// One partition's journal, as a writer has it.
+    pub fn partition(&self, partition: u32) -> Box<dyn PartitionJournal> {
+        self.journal().partition(partition)
+    }
+
+    /// Every event, partition by partition.
+    pub async fn events(&self) -> Vec<RecordedEvent> {
+        let mut events = Vec::new();
+        for partition in 0..self.partitions() {
+            match self {
+                Self::Memory(journal) => events.extend(journal.events(partition)),
+            }
+        }
+        events
+    }
+
+    /// The names of the events of one stream, in order.
+    pub async fn stream(&self, id: &str) -> Vec<&'static str> {
+        let events = self.events().await;
+        events.iter().filter(|e| *e.aggregate_id == *id).map(|e| e.event_type).collect()
+    }
+
+    /// Proves the journal; panics with the first problem.
+    pub async fn audit(&self) -> Summary {
+        let mut audit = Audit::default();
+        for event in self.events().await {
+            audit.take(&event).unwrap();
+        }
+        audit.finish().unwrap()
+    }
+}
+
+/// Waits until the condition gives a value; says the last state when it does not in time.
+pub async fn eventually<T, S: std::fmt::Debug>(
+    what: &str,
+    mut condition: impl AsyncFnMut() -> Result<T, S>,
+) -> T {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        match condition().await {
+            Ok(value) => return value,
+            Err(state) if tokio::time::Instant::now() > deadline => {
+                panic!("not in {DEADLINE:?}: {what}; last seen: {state:?}")
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// The balance of a wallet, as text.
+pub async fn balance_of(ledger: &Ledger, id: &WalletId) -> String {
+    ledger.wallet(id).await.unwrap().map(|w| w.account.balance.to_string()).unwrap_or_default()
+}
