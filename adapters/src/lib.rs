@@ -2,4 +2,5 @@
 //! line and the binary `florin`.
 
 pub mod clock;
+pub mod monkey;
 pub mod postgres;
