@@ -22,8 +22,11 @@
 
 mod answer;
 mod args;
+mod check;
 mod client;
 mod flaw;
+mod history;
+mod model;
 mod offence;
 mod plan;
 mod tally;
