@@ -2,5 +2,6 @@
 //! line and the binary `florin`.
 
 pub mod clock;
+pub mod dev;
 pub mod monkey;
 pub mod postgres;
