@@ -220,6 +220,8 @@ pub struct Batch {
     pub partition: u32,
     /// The head that the batch was decided on.
     pub expected: Head,
+    /// When: the time of every event and key of the batch.
+    pub recorded_at: DateTime<Utc>,
     /// The events, chained, at the positions after the expected head.
     pub events: Vec<RecordedEvent>,
     /// The keys that are used for the first time.

@@ -43,37 +43,26 @@ async fn eventually<T: Debug + PartialEq>(wanted: T, mut ask: impl AsyncFnMut() 
         if answer == wanted {
             return;
         }
-        assert!(
-            start.elapsed() < DEADLINE,
-            "wanted {wanted:?}, and still have {answer:?}"
-        );
+        assert!(start.elapsed() < DEADLINE, "wanted {wanted:?}, and still have {answer:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 async fn execute(url: &str, sql: &str) -> Result<(), String> {
-    let mut connection = PgConnection::connect(url)
-        .await
-        .map_err(|error| error.to_string())?;
+    let mut connection = PgConnection::connect(url).await.map_err(|error| error.to_string())?;
     let done = sqlx::raw_sql(sql).execute(&mut connection).await;
     done.map(drop).map_err(|error| error.to_string())
 }
 
 async fn fact(url: &str) -> Result<String, String> {
-    let mut connection = PgConnection::connect(url)
-        .await
-        .map_err(|error| error.to_string())?;
-    let text = sqlx::query_scalar("SELECT text FROM fact")
-        .fetch_one(&mut connection)
-        .await;
+    let mut connection = PgConnection::connect(url).await.map_err(|error| error.to_string())?;
+    let text = sqlx::query_scalar("SELECT text FROM fact").fetch_one(&mut connection).await;
     text.map_err(|error| error.to_string())
 }
 
 /// How many other connections are in the middle of a statement.
 async fn busy_backends(url: &str) -> Result<i64, String> {
-    let mut connection = PgConnection::connect(url)
-        .await
-        .map_err(|error| error.to_string())?;
+    let mut connection = PgConnection::connect(url).await.map_err(|error| error.to_string())?;
     let busy = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' \
                 AND state = 'active' AND pid <> pg_backend_pid()";
     let count = sqlx::query_scalar(busy).fetch_one(&mut connection).await;
@@ -83,24 +72,15 @@ async fn busy_backends(url: &str) -> Result<i64, String> {
 const KEEP_FACT: &str = "CREATE TABLE fact AS SELECT 'kept' AS text";
 
 async fn create_stream(nats: &PrivateNats) {
-    nats.jetstream()
-        .await
-        .unwrap()
-        .create_stream("FACTS")
-        .await
-        .unwrap();
+    nats.jetstream().await.unwrap().create_stream("FACTS").await.unwrap();
 }
 
 /// Publishes one message and returns its number in the stream.
 async fn publish(nats: &PrivateNats) -> Result<u64, String> {
     let jetstream = nats.jetstream().await.map_err(|error| error.to_string())?;
-    let sent = jetstream
-        .publish("FACTS", "fact".into())
-        .await
-        .map_err(|error| error.to_string())?;
-    sent.await
-        .map(|stored| stored.sequence)
-        .map_err(|error| error.to_string())
+    let sent =
+        jetstream.publish("FACTS", "fact".into()).await.map_err(|error| error.to_string())?;
+    sent.await.map(|stored| stored.sequence).map_err(|error| error.to_string())
 }
 
 fn some(text: &str) -> Result<String, String> {
@@ -111,9 +91,7 @@ fn some(text: &str) -> Result<String, String> {
 async fn what_was_written_is_there_after_a_stop_and_a_start() {
     let dir = TempDir::new().unwrap();
     let stack = Stack::start(dir.path()).await.unwrap();
-    execute(&stack.urls().database_admin, KEEP_FACT)
-        .await
-        .unwrap();
+    execute(&stack.urls().database_admin, KEEP_FACT).await.unwrap();
     create_stream(stack.nats()).await;
     assert_eq!(publish(stack.nats()).await, Ok(1));
     stack.stop().await;
@@ -192,15 +170,9 @@ async fn the_service_is_an_ordinary_role() {
                   pg_has_role('florin_service', 'usage'), current_setting('fsync'), \
                   current_setting('data_checksums')) \
                   FROM pg_roles WHERE rolname = current_user";
-    let rights: String = sqlx::query_scalar(rights)
-        .fetch_one(&mut service)
-        .await
-        .unwrap();
+    let rights: String = sqlx::query_scalar(rights).fetch_one(&mut service).await.unwrap();
     assert_eq!(rights, "florin f f f t on on");
-    assert!(matches!(
-        postgres.create_database("a b").await,
-        Err(DevError::DatabaseName(_))
-    ));
+    assert!(matches!(postgres.create_database("a b").await, Err(DevError::DatabaseName(_))));
     postgres.stop().await;
 }
 
@@ -210,10 +182,7 @@ async fn a_second_start_in_the_same_directory_is_refused() {
     let home = DataDir::open(dir.path()).unwrap();
     let refusal = Stack::start(dir.path()).await.err().unwrap().to_string();
     let pid = std::process::id();
-    assert!(
-        refusal.starts_with(&format!("another florin (pid {pid}) runs on ")),
-        "{refusal}"
-    );
+    assert!(refusal.starts_with(&format!("another florin (pid {pid}) runs on ")), "{refusal}");
     drop(home);
     assert!(DataDir::open(dir.path()).is_ok());
 }
@@ -222,20 +191,10 @@ async fn a_second_start_in_the_same_directory_is_refused() {
 async fn without_the_programs_one_sentence_says_what_to_install() {
     let dir = TempDir::new().unwrap();
     let home = DataDir::open_with(dir.path(), Vec::new()).unwrap();
-    let refusal = PrivatePostgres::start(&home, Port::Any)
-        .await
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        refusal.contains("Postgres 14 or newer: apt-get install postgresql"),
-        "{refusal}"
-    );
+    let refusal = PrivatePostgres::start(&home, Port::Any).await.err().unwrap().to_string();
+    assert!(refusal.contains("Postgres 14 or newer: apt-get install postgresql"), "{refusal}");
     let refusal = Stack::start_in(home).await.err().unwrap().to_string();
-    assert!(
-        refusal.contains("nats-server 2.9 or newer: apt-get install nats-server"),
-        "{refusal}"
-    );
+    assert!(refusal.contains("nats-server 2.9 or newer: apt-get install nats-server"), "{refusal}");
 }
 
 #[tokio::test]
@@ -258,11 +217,7 @@ async fn a_pid_file_that_names_a_foreign_process_is_no_obstacle() {
     let pid = postgres.pid().to_string();
     postgres.stop().await;
     // As after a reboot: the number is that of this very test now, which must survive.
-    fs::write(
-        &pid_file,
-        written.replacen(&pid, &std::process::id().to_string(), 1),
-    )
-    .unwrap();
+    fs::write(&pid_file, written.replacen(&pid, &std::process::id().to_string(), 1)).unwrap();
     let postgres = PrivatePostgres::start(&home, Port::Any).await.unwrap();
     postgres.stop().await;
 }
@@ -275,19 +230,8 @@ async fn the_environment_file_is_there_while_the_stack_runs() {
     assert_eq!(path, env_file(dir.path()));
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     let text = fs::read_to_string(&path).unwrap();
-    let keys: Vec<_> = text
-        .lines()
-        .filter_map(|line| Some(line.split_once('=')?.0))
-        .collect();
-    assert_eq!(
-        keys,
-        [
-            "DATABASE_URL",
-            "DATABASE_ADMIN_URL",
-            "NATS_URL",
-            "FLORIN_URL"
-        ]
-    );
+    let keys: Vec<_> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    assert_eq!(keys, ["DATABASE_URL", "DATABASE_ADMIN_URL", "NATS_URL", "FLORIN_URL"]);
     stack.stop().await;
     assert!(!path.exists());
 }
@@ -297,9 +241,7 @@ async fn the_servers_end_when_florin_is_killed() {
     let dir = TempDir::new().unwrap();
     let mut florin = Florin::start(dir.path(), &this_test(), |_| ());
     let env = florin.env().await;
-    execute(&env["DATABASE_ADMIN_URL"], KEEP_FACT)
-        .await
-        .unwrap();
+    execute(&env["DATABASE_ADMIN_URL"], KEEP_FACT).await.unwrap();
     florin.kill_hard();
     for url in [&env["DATABASE_URL"], &env["NATS_URL"]] {
         eventually(false, async || accepts(url)).await;
@@ -314,9 +256,7 @@ async fn servers_that_outlived_florin_are_stopped_by_the_next_start() {
         command.env(WITHOUT_SETPRIV, "1");
     });
     let env = florin.env().await;
-    execute(&env["DATABASE_ADMIN_URL"], KEEP_FACT)
-        .await
-        .unwrap();
+    execute(&env["DATABASE_ADMIN_URL"], KEEP_FACT).await.unwrap();
     florin.kill_hard();
     for url in [&env["DATABASE_URL"], &env["NATS_URL"]] {
         assert!(accepts(url), "{url} has no server any more");
@@ -347,9 +287,7 @@ async fn an_ordinary_user_can_run_it() {
         command.uid(NOBODY).gid(NOBODY).current_dir("/");
     });
     let env = florin.env().await;
-    execute(&env["DATABASE_ADMIN_URL"], KEEP_FACT)
-        .await
-        .unwrap();
+    execute(&env["DATABASE_ADMIN_URL"], KEEP_FACT).await.unwrap();
     let pid_file = data.join("postgres/postmaster.pid");
     assert_eq!(fs::metadata(pid_file).unwrap().uid(), NOBODY);
     florin.kill_hard();
@@ -393,28 +331,18 @@ impl Florin {
     fn start(dir: &Path, program: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(program);
         let test = "private_servers::a_florin_for_other_tests_to_kill";
-        command
-            .args([test, "--exact", "--ignored", "--nocapture"])
-            .env(DATA_DIR, dir);
+        command.args([test, "--exact", "--ignored", "--nocapture"]).env(DATA_DIR, dir);
         change(command.stdin(Stdio::null()));
-        Self {
-            process: command.spawn().unwrap(),
-            dir: dir.to_owned(),
-        }
+        Self { process: command.spawn().unwrap(), dir: dir.to_owned() }
     }
 
     /// Waits for its environment file and reads it.
     async fn env(&mut self) -> HashMap<String, String> {
         let path = env_file(&self.dir);
-        eventually((true, None), async || {
-            (path.exists(), self.process.try_wait().unwrap())
-        })
-        .await;
+        eventually((true, None), async || (path.exists(), self.process.try_wait().unwrap())).await;
         let text = fs::read_to_string(path).unwrap();
         let pairs = text.lines().filter_map(|line| line.split_once('='));
-        pairs
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
+        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
     fn kill_hard(&mut self) {
@@ -441,10 +369,6 @@ fn env_file(dir: &Path) -> PathBuf {
 
 /// Whether anybody listens where the URL says.
 fn accepts(url: &str) -> bool {
-    let address = url
-        .rsplit('@')
-        .next()
-        .and_then(|rest| rest.split('/').next())
-        .unwrap();
+    let address = url.rsplit('@').next().and_then(|rest| rest.split('/').next()).unwrap();
     TcpStream::connect(address).is_ok()
 }

@@ -2,10 +2,12 @@
 //!
 //! | module | gives |
 //! |---|---|
+//! | [`cluster`] | a database of its own in one private Postgres |
 //! | [`store`] | a fresh journal, in memory or in a real Postgres, and a ledger on it |
 //! | [`ask`] | words for the requests that tests send to a ledger |
 
 pub mod ask;
+pub mod cluster;
 pub mod store;
 
 /// Makes a test of each function, on each journal, with one partition and with four.
@@ -16,6 +18,8 @@ macro_rules! on_every_journal {
     ($($name:ident),+ $(,)?) => {
         $crate::on_every_journal!(@ memory_with_1_partition, memory, 1, $($name),+);
         $crate::on_every_journal!(@ memory_with_4_partitions, memory, 4, $($name),+);
+        $crate::on_every_journal!(@ postgres_with_1_partition, postgres, 1, $($name),+);
+        $crate::on_every_journal!(@ postgres_with_4_partitions, postgres, 4, $($name),+);
     };
     (@ $module:ident, $kind:ident, $partitions:literal, $($name:ident),+) => {
         mod $module {

@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use florin_adapters::clock::SystemClock;
+use florin_adapters::dev::DatabaseUrls;
+use florin_adapters::postgres::follow::page;
+use florin_adapters::postgres::{PostgresJournal, migrate};
 use florin_application::journal::PartitionJournal;
 use florin_application::memory::MemoryJournal;
 use florin_application::{Journal, Ledger, Settings};
 use florin_domain::WalletId;
 use florin_domain::journal::RecordedEvent;
 use florin_projections::audit::{Audit, Summary};
+
+use crate::cluster::database;
 
 /// How long a test waits for something that must happen.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -18,6 +23,8 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub enum Store {
     /// In memory.
     Memory(MemoryJournal),
+    /// In a database of its own.
+    Postgres(PostgresJournal, DatabaseUrls),
 }
 
 impl Store {
@@ -26,10 +33,19 @@ impl Store {
         Self::Memory(MemoryJournal::new(partitions))
     }
 
+    /// A ledger in Postgres.
+    pub async fn postgres(partitions: u32) -> Self {
+        let urls = database().await;
+        migrate(&urls.admin, Some(partitions)).await.unwrap();
+        let journal = PostgresJournal::open(&urls.service, Some(partitions)).await.unwrap();
+        Self::Postgres(journal, urls)
+    }
+
     /// The journal, as another process would open it.
     pub fn journal(&self) -> Arc<dyn Journal> {
         match self {
             Self::Memory(journal) => Arc::new(journal.clone()),
+            Self::Postgres(journal, _) => Arc::new(journal.clone()),
         }
     }
 
@@ -59,6 +75,15 @@ impl Store {
         for partition in 0..self.partitions() {
             match self {
                 Self::Memory(journal) => events.extend(journal.events(partition)),
+                Self::Postgres(journal, _) => {
+                    let mut position = 0;
+                    loop {
+                        let page = page(journal.pool(), partition, position).await.unwrap();
+                        let Some(last) = page.last() else { break };
+                        position = last.position;
+                        events.extend(page);
+                    }
+                }
             }
         }
         events

@@ -67,17 +67,8 @@ impl Signal {
 
     /// Sends it. That the process has ended meanwhile is what the sender wants: no error.
     fn send(self, pid: u32) {
-        let kill = [
-            "-c",
-            "kill -s \"$1\" \"$2\"",
-            "sh",
-            self.name(),
-            &pid.to_string(),
-        ];
-        let sent = Command::new("/bin/sh")
-            .args(kill)
-            .stderr(Stdio::null())
-            .status();
+        let kill = ["-c", "kill -s \"$1\" \"$2\"", "sh", self.name(), &pid.to_string()];
+        let sent = Command::new("/bin/sh").args(kill).stderr(Stdio::null()).status();
         if let Err(error) = sent {
             tracing::warn!(pid, signal = self.name(), %error, "cannot send a signal");
         }
@@ -118,17 +109,13 @@ impl Launcher {
     /// same user goes on.
     pub(super) fn new(places: &[PathBuf], owned: &Path) -> Result<Self, DevError> {
         let setpriv = programs::find("setpriv", places).filter(|setpriv| {
-            let probe = Command::new(setpriv)
-                .args(["--pdeathsig", "keep", "true"])
-                .output();
+            let probe = Command::new(setpriv).args(["--pdeathsig", "keep", "true"]).output();
             probe.is_ok_and(|output| output.status.success())
         });
         let user = match id(&["-u"]) {
-            Some(0) => Some(
-                User::owner_of(owned)
-                    .or_else(User::unprivileged)
-                    .ok_or(DevError::NoUser)?,
-            ),
+            Some(0) => {
+                Some(User::owner_of(owned).or_else(User::unprivileged).ok_or(DevError::NoUser)?)
+            }
             Some(_) | None => None,
         };
         Ok(Self { user, setpriv })
@@ -137,11 +124,7 @@ impl Launcher {
     /// The name by which a child reaches the directory that it was given.
     pub(super) fn path_in_child<'a>(&self, directory: &'a Path) -> &'a Path {
         let inherits = self.user.is_some() && cfg!(target_os = "linux");
-        if inherits {
-            Path::new(INHERITED_DIRECTORY)
-        } else {
-            directory
-        }
+        if inherits { Path::new(INHERITED_DIRECTORY) } else { directory }
     }
 
     /// Makes `path` the children's.
@@ -155,9 +138,7 @@ impl Launcher {
     /// Starts the program.
     pub(super) async fn spawn(&self, job: &Job<'_>) -> Result<Child, DevError> {
         let command = self.command(job).map_err(cannot("prepare", &job.program))?;
-        Child::spawn(command, job.farewell)
-            .await
-            .map_err(cannot("start", &job.program))
+        Child::spawn(command, job.farewell).await.map_err(cannot("start", &job.program))
     }
 
     fn command(&self, job: &Job<'_>) -> io::Result<Command> {
@@ -165,9 +146,7 @@ impl Launcher {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", INHERIT_DIRECTORY, "sh"]);
         if let Some(setpriv) = &self.setpriv {
-            command
-                .arg(setpriv)
-                .args(["--pdeathsig", job.farewell.name(), "--"]);
+            command.arg(setpriv).args(["--pdeathsig", job.farewell.name(), "--"]);
         }
         command
             .arg(&job.program)
@@ -187,19 +166,13 @@ impl Launcher {
 impl User {
     fn owner_of(path: &Path) -> Option<Self> {
         let owner = fs::metadata(path).ok()?;
-        (owner.uid() != 0).then(|| Self {
-            uid: owner.uid(),
-            gid: owner.gid(),
-        })
+        (owner.uid() != 0).then(|| Self { uid: owner.uid(), gid: owner.gid() })
     }
 
     fn unprivileged() -> Option<Self> {
-        ["postgres", "nobody"].iter().find_map(|name| {
-            Some(Self {
-                uid: id(&["-u", name])?,
-                gid: id(&["-g", name])?,
-            })
-        })
+        ["postgres", "nobody"]
+            .iter()
+            .find_map(|name| Some(Self { uid: id(&["-u", name])?, gid: id(&["-g", name])? }))
     }
 }
 
@@ -234,21 +207,16 @@ impl Child {
     async fn spawn(mut command: Command, farewell: Signal) -> io::Result<Self> {
         let (started, pid) = oneshot::channel();
         let (ended, state) = watch::channel(State::Runs);
-        thread::Builder::new()
-            .name("child".to_owned())
-            .spawn(move || match command.spawn() {
-                Err(error) => drop(started.send(Err(error))),
-                Ok(mut child) => {
-                    // Nobody may be listening any more; the child is reaped all the same.
-                    drop(started.send(Ok(child.id())));
-                    ended.send_replace(State::Ended(child.wait().ok()));
-                }
-            })?;
+        thread::Builder::new().name("child".to_owned()).spawn(move || match command.spawn() {
+            Err(error) => drop(started.send(Err(error))),
+            Ok(mut child) => {
+                // Nobody may be listening any more; the child is reaped all the same.
+                drop(started.send(Ok(child.id())));
+                ended.send_replace(State::Ended(child.wait().ok()));
+            }
+        })?;
         let pid = pid.await.map_err(io::Error::other)??;
-        Ok(Self {
-            handle: Handle { pid, state },
-            farewell,
-        })
+        Ok(Self { handle: Handle { pid, state }, farewell })
     }
 
     pub(super) fn handle(&self) -> Handle {
@@ -280,10 +248,7 @@ impl Handle {
     /// Waits for its end.
     pub(super) async fn ended(&mut self) -> Option<ExitStatus> {
         // An error says that the waiting thread is gone, which it is only after the end.
-        let _ = self
-            .state
-            .wait_for(|state| matches!(state, State::Ended(_)))
-            .await;
+        let _ = self.state.wait_for(|state| matches!(state, State::Ended(_))).await;
         self.has_ended().flatten()
     }
 
@@ -319,31 +284,18 @@ impl Leftover<'_> {
                 Some(_) => fs::remove_file(self.pid_file).map_err(cannot("remove", self.pid_file)),
             };
         }
-        tracing::info!(
-            server = self.server,
-            pid,
-            "stopping a server of an earlier run"
-        );
+        tracing::info!(server = self.server, pid, "stopping a server of an earlier run");
         for &(signal, patience) in ladder {
             signal.send(pid);
             if timeout(patience, self.gone(pid)).await.is_ok() {
                 return Ok(());
             }
         }
-        Err(DevError::Immortal {
-            server: self.server,
-            pid,
-        })
+        Err(DevError::Immortal { server: self.server, pid })
     }
 
     fn pid(&self) -> Option<u32> {
-        fs::read_to_string(self.pid_file)
-            .ok()?
-            .lines()
-            .next()?
-            .trim()
-            .parse()
-            .ok()
+        fs::read_to_string(self.pid_file).ok()?.lines().next()?.trim().parse().ok()
     }
 
     fn is(&self, pid: u32) -> bool {
@@ -362,9 +314,7 @@ fn command_line(pid: u32) -> Option<String> {
     let line = if Path::new("/proc/self").exists() {
         fs::read(format!("/proc/{pid}/cmdline")).ok()?
     } else {
-        let ps = Command::new("ps")
-            .args(["-o", "command=", "-p", &pid.to_string()])
-            .output();
+        let ps = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
         ps.ok()?.stdout
     };
     // A zombie has no command line, and needs no signal any more.

@@ -55,13 +55,7 @@ impl DataDir {
         let launcher = Launcher::new(&places, &path.join("postgres"))?;
         let secrets = Secrets::keep(&path.join("secrets"))?;
         create_private_dir(&path.join("logs"))?;
-        Ok(Arc::new(Self {
-            path,
-            _lock: lock,
-            places,
-            launcher,
-            secrets,
-        }))
+        Ok(Arc::new(Self { path, _lock: lock, places, launcher, secrets }))
     }
 
     /// The directory, as an absolute path.
@@ -96,11 +90,7 @@ impl DataDir {
 
     /// The process that `pid_file` names, if it is one that an earlier run started here.
     pub(super) fn leftover<'a>(&'a self, server: &'static str, pid_file: &'a Path) -> Leftover<'a> {
-        Leftover {
-            server,
-            pid_file,
-            mark: self.secrets.name(),
-        }
+        Leftover { server, pid_file, mark: self.secrets.name() }
     }
 }
 
@@ -114,11 +104,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), DevError> {
     let beside = path.with_extension("new");
     remove_if_there(&beside)?;
     let write = || -> io::Result<()> {
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)
@@ -143,9 +129,7 @@ fn lock(dir: &Path) -> Result<File, DevError> {
     let mut file = options.open(&path).map_err(cannot("open", &path))?;
     match file.try_lock() {
         Ok(()) => {
-            let name_holder = file
-                .set_len(0)
-                .and_then(|()| write!(file, "{}", std::process::id()));
+            let name_holder = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
             name_holder.map_err(cannot("write", &path))?;
             Ok(file)
         }
@@ -155,10 +139,7 @@ fn lock(dir: &Path) -> Result<File, DevError> {
             if file.read_to_string(&mut pid).is_err() || pid.is_empty() {
                 pid = "?".to_owned();
             }
-            Err(DevError::Locked {
-                dir: dir.to_owned(),
-                pid,
-            })
+            Err(DevError::Locked { dir: dir.to_owned(), pid })
         }
         Err(TryLockError::Error(error)) => Err(cannot("lock", &path)(error)),
     }
@@ -189,18 +170,12 @@ impl Secrets {
     }
 
     fn parse(text: &str) -> Self {
-        let known: HashMap<&str, &str> = text
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .collect();
+        let known: HashMap<&str, &str> =
+            text.lines().filter_map(|line| line.split_once('=')).collect();
         let take = |key: &str| {
             // They go into URLs, SQL and a configuration file without quoting.
             let plain = |value: &&str| value.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            let value = known
-                .get(key)
-                .copied()
-                .filter(|value| !value.is_empty())
-                .filter(plain);
+            let value = known.get(key).copied().filter(|value| !value.is_empty()).filter(plain);
             value.map_or_else(invent, ToOwned::to_owned)
         };
         Self {
@@ -217,12 +192,7 @@ impl Secrets {
     }
 
     fn to_text(&self) -> String {
-        let Self {
-            id,
-            postgres,
-            florin,
-            nats,
-        } = self;
+        let Self { id, postgres, florin, nats } = self;
         format!(
             "ID={id}\nPOSTGRES_PASSWORD={postgres}\nFLORIN_PASSWORD={florin}\n\
              NATS_PASSWORD={nats}\n"

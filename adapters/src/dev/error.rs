@@ -119,17 +119,10 @@ pub(super) fn cannot(
     path: impl Into<PathBuf>,
 ) -> impl FnOnce(io::Error) -> DevError {
     let path = path.into();
-    move |source| DevError::Io {
-        doing,
-        path,
-        source,
-    }
+    move |source| DevError::Io { doing, path, source }
 }
 
 /// An exit status as words; unknown when the child could not be waited for.
 pub(super) fn status_text(status: Option<ExitStatus>) -> String {
-    status.map_or_else(
-        || "an unknown status".to_owned(),
-        |status| status.to_string(),
-    )
+    status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string())
 }

@@ -92,17 +92,8 @@ impl Stack {
         let postgres = PrivatePostgres::start(&home, Port::Any).await?;
         let DatabaseUrls { service, admin } = postgres.create_database(DATABASE).await?;
         let nats = PrivateNats::start(&home, Port::Any).await?;
-        let urls = Urls {
-            database: service,
-            database_admin: admin,
-            nats: nats.url(),
-        };
-        Ok(Self {
-            home,
-            postgres,
-            nats,
-            urls,
-        })
+        let urls = Urls { database: service, database_admin: admin, nats: nats.url() };
+        Ok(Self { home, postgres, nats, urls })
     }
 
     /// Where the servers are.
@@ -137,11 +128,7 @@ impl Stack {
     /// # Errors
     /// [`DevError::Io`].
     pub fn write_env_file(&self, florin_url: &str) -> Result<PathBuf, DevError> {
-        let Urls {
-            database,
-            database_admin,
-            nats,
-        } = &self.urls;
+        let Urls { database, database_admin, nats } = &self.urls;
         let path = env_file(&self.home);
         let text = format!(
             "DATABASE_URL={database}\nDATABASE_ADMIN_URL={database_admin}\nNATS_URL={nats}\n\

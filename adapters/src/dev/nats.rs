@@ -38,14 +38,7 @@ impl Server<Nats> {
     pub async fn start(home: &Arc<DataDir>, port: Port) -> Result<Self, DevError> {
         let program = programs::nats_server(home.places())?;
         home.create_for_child(&home.join("nats"))?;
-        Self::launch(
-            Nats {
-                home: Arc::clone(home),
-                program,
-            },
-            port,
-        )
-        .await
+        Self::launch(Nats { home: Arc::clone(home), program }, port).await
     }
 
     /// `nats://<user>:<password>@127.0.0.1:<port>`.
@@ -94,10 +87,8 @@ impl Program for Nats {
 
     const PASSING: &'static [&'static str] = &["address already in use"];
 
-    const LADDER: Ladder = &[
-        (Signal::Terminate, Duration::from_secs(10)),
-        (Signal::Kill, Duration::from_secs(5)),
-    ];
+    const LADDER: Ladder =
+        &[(Signal::Terminate, Duration::from_secs(10)), (Signal::Kill, Duration::from_secs(5))];
 
     fn data_dir(&self) -> &DataDir {
         &self.home
@@ -110,24 +101,13 @@ impl Program for Nats {
     async fn spawn(&self, port: u16, log: &Log) -> Result<Child, DevError> {
         let directory = self.home.join("nats");
         let file = directory.join("server.conf");
-        self.home
-            .write_for_child(&file, &self.configuration(port))?;
-        let seen = self
-            .home
-            .launcher
-            .path_in_child(&directory)
-            .join("server.conf");
+        self.home.write_for_child(&file, &self.configuration(port))?;
+        let seen = self.home.launcher.path_in_child(&directory).join("server.conf");
         let name = self.home.secrets.name();
         let arguments = vec!["--name".into(), name.into(), "--config".into(), seen.into()];
         let program = self.program.clone();
         let farewell = Signal::Terminate;
-        let job = Job {
-            program,
-            arguments,
-            directory: &directory,
-            log,
-            farewell,
-        };
+        let job = Job { program, arguments, directory: &directory, log, farewell };
         self.home.launcher.spawn(&job).await
     }
 

@@ -96,10 +96,7 @@ impl Server<Postgres> {
     /// [`DevError::Sql`].
     pub async fn start(home: &Arc<DataDir>, port: Port) -> Result<Self, DevError> {
         let programs = programs::postgres(&home.join("postgres"), home.places())?;
-        let postgres = Postgres {
-            home: Arc::clone(home),
-            programs,
-        };
+        let postgres = Postgres { home: Arc::clone(home), programs };
         postgres.create_cluster().await?;
         let server = Self::launch(postgres, port).await?;
         server.create_roles().await?;
@@ -122,11 +119,7 @@ impl Server<Postgres> {
         }
         let mut admin = self.program.connect(self.port()).await?;
         let exists = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
-        if !sqlx::query_scalar(exists)
-            .bind(name)
-            .fetch_one(&mut admin)
-            .await?
-        {
+        if !sqlx::query_scalar(exists).bind(name).fetch_one(&mut admin).await? {
             let create = format!("CREATE DATABASE {name}");
             sqlx::raw_sql(&create).execute(&mut admin).await?;
         }
@@ -137,9 +130,8 @@ impl Server<Postgres> {
     /// Every start sets the password anew: the one in `secrets` is the one that holds.
     async fn create_roles(&self) -> Result<(), DevError> {
         let mut admin = self.program.connect(self.port()).await?;
-        let existing: Vec<String> = sqlx::query_scalar("SELECT rolname::text FROM pg_roles")
-            .fetch_all(&mut admin)
-            .await?;
+        let existing: Vec<String> =
+            sqlx::query_scalar("SELECT rolname::text FROM pg_roles").fetch_all(&mut admin).await?;
         let mut statements = String::new();
         for role in ["florin_service", "florin"] {
             if !existing.iter().any(|name| name == role) {
@@ -185,8 +177,7 @@ impl Postgres {
             fs::remove_dir_all(&beside).map_err(cannot("remove", &beside))?;
         }
         self.home.create_for_child(&beside)?;
-        self.home
-            .write_for_child(&beside.join("password"), &self.home.secrets.postgres)?;
+        self.home.write_for_child(&beside.join("password"), &self.home.secrets.postgres)?;
         self.run_initdb(&beside).await?;
         fs::rename(beside.join("cluster"), &place).map_err(cannot("create", &place))?;
         fs::remove_dir_all(&beside).map_err(cannot("remove", &beside))
@@ -214,28 +205,14 @@ impl Postgres {
         ]);
         let program = self.programs.bin.join("initdb");
         let farewell = Signal::Terminate;
-        let job = Job {
-            program,
-            arguments,
-            directory: beside,
-            log: &log,
-            farewell,
-        };
+        let job = Job { program, arguments, directory: beside, log: &log, farewell };
         let child = self.home.launcher.spawn(&job).await?;
-        let status = timeout(INITDB_DEADLINE, child.handle().ended())
-            .await
-            .ok()
-            .flatten();
+        let status = timeout(INITDB_DEADLINE, child.handle().ended()).await.ok().flatten();
         if status.is_some_and(|status| status.success()) {
             return Ok(());
         }
         let path = log.path().to_owned();
-        Err(DevError::Ended {
-            server: "initdb",
-            status,
-            path,
-            log: log.since(log_start),
-        })
+        Err(DevError::Ended { server: "initdb", status, path, log: log.since(log_start) })
     }
 }
 
@@ -265,22 +242,13 @@ impl Program for Postgres {
         let directory = self.home.join("postgres");
         let name = format!("cluster_name={}", self.home.secrets.name());
         let port = format!("port={port}");
-        let mut arguments = vec![
-            "-D".into(),
-            self.home.launcher.path_in_child(&directory).into(),
-        ];
+        let mut arguments = vec!["-D".into(), self.home.launcher.path_in_child(&directory).into()];
         for &setting in SETTINGS.iter().chain(&[name.as_str(), port.as_str()]) {
             arguments.extend(["-c".into(), setting.into()]);
         }
         let program = self.programs.bin.join("postgres");
         let farewell = Signal::Interrupt;
-        let job = Job {
-            program,
-            arguments,
-            directory: &directory,
-            log,
-            farewell,
-        };
+        let job = Job { program, arguments, directory: &directory, log, farewell };
         self.home.launcher.spawn(&job).await
     }
 
@@ -291,18 +259,16 @@ impl Program for Postgres {
                 let _ = connection.close().await;
                 Probe::Ready
             }
-            Err(error) if is_wrong_password(&error) => Probe::Never(DevError::WrongSecrets {
-                dir: self.home.path().to_owned(),
-            }),
+            Err(error) if is_wrong_password(&error) => {
+                Probe::Never(DevError::WrongSecrets { dir: self.home.path().to_owned() })
+            }
             Err(error) => Probe::NotYet(error.to_string()),
         }
     }
 }
 
 fn is_wrong_password(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code == INVALID_PASSWORD)
 }
 
@@ -311,9 +277,7 @@ fn is_plain_name(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     name.len() <= NAME_BYTES_MAX
         && name.bytes().next().is_some_and(letter)
-        && name
-            .bytes()
-            .all(|byte| letter(byte) || byte.is_ascii_digit())
+        && name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -35,13 +35,7 @@ pub fn usual_places() -> Vec<PathBuf> {
         places.push(Path::new(opt).join("postgresql/bin"));
     }
     places.extend(
-        [
-            "/opt/homebrew/bin",
-            "/usr/local/sbin",
-            "/usr/local/bin",
-            "/usr/sbin",
-        ]
-        .map(PathBuf::from),
+        ["/opt/homebrew/bin", "/usr/local/sbin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from),
     );
     places
 }
@@ -51,12 +45,7 @@ fn versioned(parent: &str, prefix: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let mut found: Vec<(u32, PathBuf)> = entries
         .filter_map(|entry| {
-            let version = entry
-                .file_name()
-                .to_str()?
-                .strip_prefix(prefix)?
-                .parse()
-                .ok()?;
+            let version = entry.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?;
             Some((version, entry.path().join("bin")))
         })
         .collect();
@@ -67,18 +56,12 @@ fn versioned(parent: &str, prefix: &str) -> Vec<PathBuf> {
 fn pg_config_bindir() -> Option<PathBuf> {
     let output = Command::new("pg_config").arg("--bindir").output().ok()?;
     let bindir = String::from_utf8(output.stdout).ok()?;
-    output
-        .status
-        .success()
-        .then(|| PathBuf::from(bindir.trim()))
+    output.status.success().then(|| PathBuf::from(bindir.trim()))
 }
 
 /// The first `name` in `places`.
 pub(super) fn find(name: &str, places: &[PathBuf]) -> Option<PathBuf> {
-    places
-        .iter()
-        .map(|place| place.join(name))
-        .find(|program| program.is_file())
+    places.iter().map(|place| place.join(name)).find(|program| program.is_file())
 }
 
 /// The nats-server to run.
@@ -120,15 +103,9 @@ fn installed_postgres(places: &[PathBuf]) -> Vec<PostgresPrograms> {
         .iter()
         .filter(|bin| bin.join("initdb").is_file() && bin.join("postgres").is_file())
         .filter_map(|bin| {
-            let output = Command::new(bin.join("postgres"))
-                .arg("--version")
-                .output()
-                .ok()?;
+            let output = Command::new(bin.join("postgres")).arg("--version").output().ok()?;
             let major = major_of(str::from_utf8(&output.stdout).ok()?)?;
-            Some(PostgresPrograms {
-                bin: bin.clone(),
-                major,
-            })
+            Some(PostgresPrograms { bin: bin.clone(), major })
         })
         .filter(|postgres| postgres.major >= POSTGRES_MAJOR_MIN)
         .collect()
@@ -137,20 +114,12 @@ fn installed_postgres(places: &[PathBuf]) -> Vec<PostgresPrograms> {
 /// The major version in `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
 fn major_of(version: &str) -> Option<u32> {
     let number = version.split_whitespace().nth(2)?;
-    number
-        .split(|letter: char| !letter.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
+    number.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The major version that wrote the cluster in `dir`; `None` when there is no cluster.
 pub(super) fn cluster_major(dir: &Path) -> Option<u32> {
-    fs::read_to_string(dir.join("PG_VERSION"))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    fs::read_to_string(dir.join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -167,9 +136,7 @@ mod tests {
 
     #[test]
     fn without_programs_one_sentence_says_what_to_install() {
-        let sentence = postgres(Path::new("/nowhere"), &[])
-            .unwrap_err()
-            .to_string();
+        let sentence = postgres(Path::new("/nowhere"), &[]).unwrap_err().to_string();
         assert!(sentence.starts_with("florin dev needs Postgres 14 or newer: apt-get install"));
         let sentence = nats_server(&[]).unwrap_err().to_string();
         assert!(sentence.starts_with("florin dev needs nats-server 2.9 or newer: apt-get install"));

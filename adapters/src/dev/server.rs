@@ -136,12 +136,7 @@ impl<P: Program> Server<P> {
         let port = port.choose()?;
         let log = program.data_dir().log(P::NAME);
         let run = Mutex::new(run(&program, port, &log).await?);
-        Ok(Self {
-            program,
-            port,
-            log,
-            run,
-        })
+        Ok(Self { program, port, log, run })
     }
 
     /// The port it listens on, at 127.0.0.1.
@@ -193,28 +188,15 @@ impl<P: Program> Server<P> {
         loop {
             let since = Instant::now();
             let mut last = status_text(self.ended().await);
-            deaths = if since.elapsed() > WELL_AFTER {
-                1
-            } else {
-                deaths + 1
-            };
-            tracing::warn!(
-                server = P::NAME,
-                deaths,
-                ended = last,
-                "restarting a server"
-            );
+            deaths = if since.elapsed() > WELL_AFTER { 1 } else { deaths + 1 };
+            tracing::warn!(server = P::NAME, deaths, ended = last, "restarting a server");
             sleep(backoff(deaths)).await;
             match self.restart().await {
                 Ok(()) => tracing::info!(server = P::NAME, pid = self.pid(), "a server is back"),
                 Err(error) => last = error.to_string(),
             }
             if deaths >= DEATHS_MAX {
-                return DevError::KeepsEnding {
-                    server: P::NAME,
-                    deaths,
-                    last,
-                };
+                return DevError::KeepsEnding { server: P::NAME, deaths, last };
             }
         }
     }
@@ -238,11 +220,7 @@ impl<P: Program> Server<P> {
         let error = match ready {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
-            Err(_) => DevError::NotReady {
-                server: P::NAME,
-                waited: READY_DEADLINE,
-                last,
-            },
+            Err(_) => DevError::NotReady { server: P::NAME, waited: READY_DEADLINE, last },
         };
         handle.stop(P::LADDER).await;
         Err(error)
@@ -270,12 +248,7 @@ impl<P: Program> Server<P> {
 
     fn ended_early(&self, status: Option<ExitStatus>) -> DevError {
         let log = self.log.since(self.run().log_start);
-        DevError::Ended {
-            server: P::NAME,
-            status,
-            path: self.log.path().to_owned(),
-            log,
-        }
+        DevError::Ended { server: P::NAME, status, path: self.log.path().to_owned(), log }
     }
 
     fn handle(&self) -> Handle {

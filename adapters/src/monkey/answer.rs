@@ -98,9 +98,9 @@ impl Answer {
     /// What the reply says about the order. A 202 must have been followed to its end before.
     pub fn read(order: &Order, reply: &Reply) -> Self {
         let read = match reply.status {
-            202 if reply.text("status") == "failed" => Ok(Self::Compensated {
-                id: reply.text("transferId").to_owned(),
-            }),
+            202 if reply.text("status") == "failed" => {
+                Ok(Self::Compensated { id: reply.text("transferId").to_owned() })
+            }
             201 | 202 => receipt(order, reply).map(Self::Moved),
             404 | 422 => refusal(reply).map(Self::Refused),
             status => Err(format!("status {status} {}", reply.text("code"))),
@@ -141,14 +141,7 @@ impl Answer {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Moved(Receipt {
-                id,
-                balance,
-                version,
-                target_balance,
-                position,
-                ..
-            }) => {
+            Self::Moved(Receipt { id, balance, version, target_balance, position, .. }) => {
                 write!(f, "{id}")?;
                 tell(f, "balance", balance.as_ref())?;
                 tell(f, "version", version.as_ref())?;
@@ -191,12 +184,7 @@ fn receipt(order: &Order, reply: &Reply) -> Result<Receipt, String> {
         Kind::Withdraw => transaction(order, "withdrawal", fields)?,
         Kind::Transfer { to } => transfer(order, to, reply.status, fields)?,
     };
-    match receipt
-        .balance
-        .into_iter()
-        .chain(receipt.target_balance)
-        .find(|b| b.abs() >= PLAUSIBLE)
-    {
+    match receipt.balance.into_iter().chain(receipt.target_balance).find(|b| b.abs() >= PLAUSIBLE) {
         Some(balance) => Err(format!("a balance of {balance}")),
         None => Ok(receipt),
     }
@@ -229,11 +217,7 @@ fn transaction(order: &Order, kind: &str, fields: Fields) -> Result<Receipt, Str
 }
 
 fn transfer(order: &Order, to: &str, status: u16, fields: Fields) -> Result<Receipt, String> {
-    expect(
-        "fromWalletId",
-        fields.from_wallet_id.as_deref(),
-        &order.key.wallet,
-    )?;
+    expect("fromWalletId", fields.from_wallet_id.as_deref(), &order.key.wallet)?;
     expect("toWalletId", fields.to_wallet_id.as_deref(), to)?;
     expect("status", fields.status.as_deref(), "completed")?;
     if status == 201 {
@@ -287,15 +271,8 @@ mod tests {
     use crate::monkey::plan::Key;
 
     fn deposit() -> Order {
-        let key = Key {
-            wallet: "m-1".into(),
-            request_id: "m-9".into(),
-        };
-        Order {
-            key,
-            kind: Kind::Deposit,
-            amount: Decimal::new(350, 2),
-        }
+        let key = Key { wallet: "m-1".into(), request_id: "m-9".into() };
+        Order { key, kind: Kind::Deposit, amount: Decimal::new(350, 2) }
     }
 
     fn accepted() -> Value {
@@ -312,9 +289,7 @@ mod tests {
 
     #[test]
     fn an_accepted_deposit_is_read() {
-        let Answer::Moved(receipt) = read(StatusCode::CREATED, accepted()) else {
-            panic!()
-        };
+        let Answer::Moved(receipt) = read(StatusCode::CREATED, accepted()) else { panic!() };
         assert_eq!(receipt.balance, Some(Decimal::new(1_000, 2)));
         assert_eq!((receipt.version, receipt.position), (Some(4), Some(90)));
     }
@@ -331,10 +306,7 @@ mod tests {
         ] {
             let mut body = accepted();
             body[field] = value;
-            assert!(
-                matches!(read(StatusCode::CREATED, body), Answer::Odd { .. }),
-                "{field}"
-            );
+            assert!(matches!(read(StatusCode::CREATED, body), Answer::Odd { .. }), "{field}");
         }
     }
 
@@ -346,10 +318,7 @@ mod tests {
         };
         assert_eq!(refusal.available, Some(Decimal::ONE));
         let torn = json!({ "code": "insufficient-funds" });
-        assert!(matches!(
-            read(StatusCode::UNPROCESSABLE_ENTITY, torn),
-            Answer::Odd { .. }
-        ));
+        assert!(matches!(read(StatusCode::UNPROCESSABLE_ENTITY, torn), Answer::Odd { .. }));
     }
 
     #[test]

@@ -94,9 +94,7 @@ fn prefix(text: &str) -> Result<String, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let count: u64 = digits
-        .parse()
-        .map_err(|_| "a number with a unit: 60s".to_owned())?;
+    let count: u64 = digits.parse().map_err(|_| "a number with a unit: 60s".to_owned())?;
     let duration = match &text[digits.len()..] {
         "ms" => Duration::from_millis(count),
         "s" => Duration::from_secs(count),
@@ -128,20 +126,14 @@ mod tests {
     #[test]
     fn the_defaults_are_a_thousand_requests_a_hundred_at_a_time() {
         let args = parse("monkey").unwrap();
-        assert_eq!(
-            (args.requests, args.concurrency, args.wallets),
-            (1_000, 100, 20)
-        );
+        assert_eq!((args.requests, args.concurrency, args.wallets), (1_000, 100, 20));
         assert_eq!(args.max_outage, Duration::from_secs(60));
         assert!(args.expect_no_5xx && !args.tolerate_outages && !args.replay);
     }
 
     #[test]
     fn a_trailing_slash_of_the_url_is_dropped() {
-        assert_eq!(
-            parse("monkey --url http://ledger:80/").unwrap().url,
-            "http://ledger:80"
-        );
+        assert_eq!(parse("monkey --url http://ledger:80/").unwrap().url, "http://ledger:80");
     }
 
     #[test]

@@ -50,60 +50,38 @@ pub fn judge(records: &[Record], readings: &Readings) -> Vec<Offence> {
     let (books, mut offences) = Books::fold(records);
     offences.extend(shared_ids(&books));
     offences.extend(shared_positions(&books));
-    offences.extend(
-        books
-            .deeds
-            .values()
-            .filter_map(|deed| unjustified(&books, deed)),
-    );
+    offences.extend(books.deeds.values().filter_map(|deed| unjustified(&books, deed)));
     for (wallet, account) in &books.accounts {
-        Audit {
-            wallet,
-            account,
-            offences: &mut offences,
-        }
-        .run(readings.get(*wallet));
+        Audit { wallet, account, offences: &mut offences }.run(readings.get(*wallet));
     }
     offences.extend(wrong_sum(&books, readings));
     offences
 }
 
 fn shared_ids(books: &Books<'_>) -> Vec<Offence> {
-    let ids = books
-        .deeds
-        .values()
-        .filter_map(|deed| match deed.outcome?.1 {
-            // A wallet's id is its key's already.
-            Answer::Moved(_) if deed.order.kind == Kind::Open => None,
-            Answer::Moved(receipt) => Some((&receipt.id, deed)),
-            Answer::Compensated { id } => Some((id, deed)),
-            Answer::Refused(refusal) => Some((refusal.transfer_id.as_ref()?, deed)),
-            Answer::Odd { .. } => None,
-        });
-    shared(ids, |id, one, other| Offence::SharedId {
-        id: id.clone(),
-        one,
-        other,
-    })
+    let ids = books.deeds.values().filter_map(|deed| match deed.outcome?.1 {
+        // A wallet's id is its key's already.
+        Answer::Moved(_) if deed.order.kind == Kind::Open => None,
+        Answer::Moved(receipt) => Some((&receipt.id, deed)),
+        Answer::Compensated { id } => Some((id, deed)),
+        Answer::Refused(refusal) => Some((refusal.transfer_id.as_ref()?, deed)),
+        Answer::Odd { .. } => None,
+    });
+    shared(ids, |id, one, other| Offence::SharedId { id: id.clone(), one, other })
 }
 
 fn shared_positions(books: &Books<'_>) -> Vec<Offence> {
-    let positions = books
-        .deeds
-        .values()
-        .filter_map(|deed| match deed.outcome?.1 {
-            Answer::Moved(receipt) => {
-                Some(((books.partition_of(deed.order)?, receipt.position?), deed))
-            }
-            Answer::Compensated { .. } | Answer::Refused(_) | Answer::Odd { .. } => None,
-        });
-    shared(positions, |(partition, position), one, other| {
-        Offence::SharedPosition {
-            partition,
-            position,
-            one,
-            other,
+    let positions = books.deeds.values().filter_map(|deed| match deed.outcome?.1 {
+        Answer::Moved(receipt) => {
+            Some(((books.partition_of(deed.order)?, receipt.position?), deed))
         }
+        Answer::Compensated { .. } | Answer::Refused(_) | Answer::Odd { .. } => None,
+    });
+    shared(positions, |(partition, position), one, other| Offence::SharedPosition {
+        partition,
+        position,
+        one,
+        other,
     })
 }
 
@@ -143,10 +121,7 @@ fn unjustified(books: &Books<'_>, deed: &Deed<'_>) -> Option<Offence> {
 
 fn known_wallets(books: &Books<'_>, deed: &Deed<'_>) -> Option<String> {
     let was_known = |wallet: &str| {
-        let since = books
-            .accounts
-            .get(wallet)
-            .and_then(|account| account.known_since);
+        let since = books.accounts.get(wallet).and_then(|account| account.known_since);
         since.is_some_and(|since| since < deed.not_before())
     };
     let own = was_known(&deed.order.key.wallet);
@@ -172,32 +147,22 @@ fn enough_funds(books: &Books<'_>, deed: &Deed<'_>, refusal: &Refusal) -> Option
         return Some(format!("{available} was available, {amount} was asked"));
     }
     let account = books.accounts.get(deed.order.key.wallet.as_str())?;
-    let chain = account
-        .effects
-        .iter()
-        .map(|effect| effect.after)
-        .collect::<Option<Vec<_>>>()?;
+    let chain = account.effects.iter().map(|effect| effect.after).collect::<Option<Vec<_>>>()?;
     let had_it = account.is_shaken || available == account.opening || chain.contains(&available);
     (!had_it).then(|| format!("{available} was available, the wallet never had that balance"))
 }
 
 fn wrong_sum(books: &Books<'_>, readings: &Readings) -> Option<Offence> {
-    let moved = books
-        .deeds
-        .values()
-        .filter_map(|deed| match deed.outcome?.1 {
-            Answer::Moved(_) => Some(match deed.order.kind {
-                Kind::Open | Kind::Deposit => deed.order.amount,
-                Kind::Withdraw => -deed.order.amount,
-                Kind::Transfer { .. } => Decimal::ZERO,
-            }),
-            Answer::Refused(_) | Answer::Compensated { .. } | Answer::Odd { .. } => None,
-        });
+    let moved = books.deeds.values().filter_map(|deed| match deed.outcome?.1 {
+        Answer::Moved(_) => Some(match deed.order.kind {
+            Kind::Open | Kind::Deposit => deed.order.amount,
+            Kind::Withdraw => -deed.order.amount,
+            Kind::Transfer { .. } => Decimal::ZERO,
+        }),
+        Answer::Refused(_) | Answer::Compensated { .. } | Answer::Odd { .. } => None,
+    });
     let expected = moved.sum::<Decimal>();
-    let held = books
-        .accounts
-        .keys()
-        .filter_map(|wallet| readings.get(*wallet));
+    let held = books.accounts.keys().filter_map(|wallet| readings.get(*wallet));
     let found = held.map(|reading| reading.balance).sum::<Decimal>();
     (expected != found).then_some(Offence::WrongSum { expected, found })
 }
@@ -235,11 +200,7 @@ impl<'a> Audit<'a> {
 
     fn holdings(&mut self, reading: Option<&Reading>) {
         let expected = self.account.expected();
-        let told = self
-            .account
-            .effects
-            .iter()
-            .filter_map(|effect| effect.after);
+        let told = self.account.effects.iter().filter_map(|effect| effect.after);
         let lowest = told.chain(reading.map(|reading| reading.balance)).min();
         if let Some(balance) = lowest.filter(|balance| *balance < Decimal::ZERO) {
             self.offend(|wallet| Offence::Negative { wallet, balance });
@@ -254,12 +215,7 @@ impl<'a> Audit<'a> {
             (Some(reading), Some(_)) if reading.balance != expected => {
                 let found = reading.balance;
                 let suspicion = suspect(self.account.effects.iter(), found - expected);
-                self.offend(|wallet| Offence::WrongBalance {
-                    wallet,
-                    expected,
-                    found,
-                    suspicion,
-                });
+                self.offend(|wallet| Offence::WrongBalance { wallet, expected, found, suspicion });
             }
             (Some(_), Some(_)) => {}
         }
@@ -292,15 +248,9 @@ impl<'a> Audit<'a> {
     /// version still counts them all.
     fn versions(&mut self, order: &[&Effect<'_>], reading: Option<&Reading>) {
         let opened = (0, self.account.opened_at, "its opening".to_owned());
-        let told = (1..)
-            .zip(order)
-            .map(|(n, it)| (n, it.version, it.key.to_string()));
+        let told = (1..).zip(order).map(|(n, it)| (n, it.version, it.key.to_string()));
         let all = u64::try_from(self.account.effects.len()).unwrap_or(u64::MAX);
-        let now = (
-            all,
-            reading.map(|reading| reading.version),
-            "the last answer".to_owned(),
-        );
+        let now = (all, reading.map(|reading| reading.version), "the last answer".to_owned());
         let milestones = std::iter::once(opened).chain(told).chain([now]);
         let known = milestones.filter_map(|(n, version, name)| Some((n, version?, name)));
         let known = known.collect::<Vec<(u64, u64, String)>>();
@@ -308,12 +258,7 @@ impl<'a> Audit<'a> {
             let (expected, found) = (before.1 + (after.0 - before.0), after.1);
             if found != expected {
                 let last = before.2.clone();
-                self.offend(|wallet| Offence::WrongVersion {
-                    wallet,
-                    last,
-                    expected,
-                    found,
-                });
+                self.offend(|wallet| Offence::WrongVersion { wallet, last, expected, found });
             }
         }
     }
@@ -326,11 +271,7 @@ impl<'a> Audit<'a> {
                 first_answered_of_later.filter(|it| it.answered < effect.not_before)
             {
                 let (earlier, later) = (effect.key.clone(), later.key.clone());
-                self.offend(|wallet| Offence::AgainstTime {
-                    wallet,
-                    earlier,
-                    later,
-                });
+                self.offend(|wallet| Offence::AgainstTime { wallet, earlier, later });
             }
             if first_answered_of_later.is_none_or(|it| effect.answered < it.answered) {
                 first_answered_of_later = Some(effect);
@@ -343,12 +284,7 @@ impl<'a> Audit<'a> {
     /// and all edges hang together. <https://en.wikipedia.org/wiki/Eulerian_path>
     fn walk(&mut self) {
         let edge = |effect: &Effect<'_>| effect.after.map(|after| (after - effect.delta, after));
-        let edges = self
-            .account
-            .effects
-            .iter()
-            .map(edge)
-            .collect::<Option<Vec<_>>>();
+        let edges = self.account.effects.iter().map(edge).collect::<Option<Vec<_>>>();
         let Some(edges) = edges else { return };
         let mut surplus = BTreeMap::<Decimal, i64>::new();
         *surplus.entry(self.account.opening).or_default() -= 1;
@@ -358,9 +294,7 @@ impl<'a> Audit<'a> {
             *surplus.entry(*after).or_default() -= 1;
         }
         let reached = reachable(self.account.opening, &edges);
-        let torn = surplus
-            .iter()
-            .find(|(balance, n)| **n != 0 || !reached.contains(balance));
+        let torn = surplus.iter().find(|(balance, n)| **n != 0 || !reached.contains(balance));
         if let Some((balance, _)) = torn {
             let balance = *balance;
             self.offend(|wallet| Offence::TornChain { wallet, balance });
@@ -417,18 +351,11 @@ mod tests {
     }
 
     fn key(wallet: &str, id: &str) -> Key {
-        Key {
-            wallet: wallet.into(),
-            request_id: id.into(),
-        }
+        Key { wallet: wallet.into(), request_id: id.into() }
     }
 
     fn order(wallet: &str, id: &str, kind: Kind, amount: i64) -> Order {
-        Order {
-            key: key(wallet, id),
-            kind,
-            amount: cents(amount),
-        }
+        Order { key: key(wallet, id), kind, amount: cents(amount) }
     }
 
     fn transfer(to: &str) -> Kind {
@@ -452,27 +379,16 @@ mod tests {
         /// `a` with 10.00, `b` with 5.00.
         fn open_in(is_split: bool) -> Self {
             let wallets = Readings::new();
-            let mut ledger = Self {
-                wallets,
-                position: 0,
-                is_split,
-                records: Vec::new(),
-            };
+            let mut ledger = Self { wallets, position: 0, is_split, records: Vec::new() };
             ledger.run(&order("a", "open", Kind::Open, 1_000));
             ledger.run(&order("b", "open", Kind::Open, 500));
             ledger
         }
 
         fn add(&mut self, wallet: &str, delta: Decimal) -> Reading {
-            let empty = Reading {
-                balance: Decimal::ZERO,
-                version: 0,
-            };
+            let empty = Reading { balance: Decimal::ZERO, version: 0 };
             let reading = self.wallets.entry(wallet.into()).or_insert(empty);
-            *reading = Reading {
-                balance: reading.balance + delta,
-                version: reading.version + 1,
-            };
+            *reading = Reading { balance: reading.balance + delta, version: reading.version + 1 };
             *reading
         }
 
@@ -506,11 +422,7 @@ mod tests {
         }
 
         fn answer(&mut self, key: &Key, answer: Answer, replayed: bool) {
-            self.records.push(Record::Answered {
-                key: key.clone(),
-                answer,
-                replayed,
-            });
+            self.records.push(Record::Answered { key: key.clone(), answer, replayed });
         }
 
         fn run(&mut self, order: &Order) -> Receipt {
@@ -563,11 +475,7 @@ mod tests {
         for (n, receipt) in receipts.iter().rev() {
             ledger.answer(&orders[*n].key, Answer::Moved(receipt.clone()), false);
         }
-        ledger.refuse(
-            &order("c", "6", Kind::Withdraw, 900),
-            "insufficient-funds",
-            250,
-        );
+        ledger.refuse(&order("c", "6", Kind::Withdraw, 900), "insufficient-funds", 250);
         ledger.answer(&orders[1].key, Answer::Moved(receipts[1].1.clone()), true);
         ledger.traffic("after");
         assert_eq!(ledger.judge(), []);
@@ -589,11 +497,7 @@ mod tests {
         assert!(offences.iter().any(|offence| matches!(offence,
             Offence::WrongBalance { wallet, suspicion, .. }
                 if wallet == "a" && *suspicion == lost)));
-        assert!(
-            offences
-                .iter()
-                .any(|it| matches!(it, Offence::WrongSum { .. }))
-        );
+        assert!(offences.iter().any(|it| matches!(it, Offence::WrongSum { .. })));
     }
 
     #[test]
@@ -619,10 +523,7 @@ mod tests {
         let mut ledger = Ledger::open();
         ledger.run(&order("a", "1", transfer("b"), 200));
         ledger.add("b", cents(200));
-        let expected = Offence::WrongSum {
-            expected: cents(1_500),
-            found: cents(1_700),
-        };
+        let expected = Offence::WrongSum { expected: cents(1_500), found: cents(1_700) };
         assert!(ledger.judge().contains(&expected));
     }
 
@@ -636,15 +537,7 @@ mod tests {
         receipt.balance = receipt.balance.map(|balance| balance + cents(1));
         ledger.answer(&wrong.key, Answer::Moved(receipt), false);
         let offences = ledger.judge();
-        let [
-            Offence::BrokenChain {
-                key,
-                expected,
-                found,
-                ..
-            },
-        ] = &offences[..]
-        else {
+        let [Offence::BrokenChain { key, expected, found, .. }] = &offences[..] else {
             panic!("{offences:?}")
         };
         assert_eq!((key, *found - *expected), (&wrong.key, cents(1)));
@@ -654,10 +547,7 @@ mod tests {
     fn a_negative_balance_is_found() {
         let mut ledger = Ledger::open();
         ledger.run(&order("b", "1", Kind::Withdraw, 600));
-        let expected = Offence::Negative {
-            wallet: "b".into(),
-            balance: cents(-100),
-        };
+        let expected = Offence::Negative { wallet: "b".into(), balance: cents(-100) };
         assert_eq!(ledger.judge(), [expected]);
     }
 
@@ -666,15 +556,9 @@ mod tests {
         let mut ledger = Ledger::open();
         let order = order("a", "1", Kind::Deposit, 300);
         let receipt = ledger.run(&order);
-        let other = Receipt {
-            id: "t-other".into(),
-            ..receipt
-        };
+        let other = Receipt { id: "t-other".into(), ..receipt };
         ledger.answer(&order.key, Answer::Moved(other), true);
-        assert!(matches!(
-            &ledger.judge()[..],
-            [Offence::AnswersDiffer { .. }]
-        ));
+        assert!(matches!(&ledger.judge()[..], [Offence::AnswersDiffer { .. }]));
     }
 
     #[test]
@@ -683,10 +567,7 @@ mod tests {
         let order = order("a", "1", Kind::Deposit, 300);
         let receipt = ledger.run(&order);
         ledger.answer(&order.key, Answer::Moved(receipt), false);
-        let expected = Offence::CarriedOutAgain {
-            key: order.key,
-            times: 2,
-        };
+        let expected = Offence::CarriedOutAgain { key: order.key, times: 2 };
         assert_eq!(ledger.judge(), [expected]);
     }
 
@@ -698,50 +579,29 @@ mod tests {
         ledger.send(&second);
         ledger.answer(&second.key, Answer::Moved(receipt), false);
         let offences = ledger.judge();
-        assert!(
-            offences
-                .iter()
-                .any(|it| matches!(it, Offence::SharedId { .. }))
-        );
-        assert!(
-            offences
-                .iter()
-                .any(|it| matches!(it, Offence::SharedPosition { .. }))
-        );
-        assert!(
-            offences
-                .iter()
-                .any(|it| matches!(it, Offence::WrongBalance { .. }))
-        );
+        assert!(offences.iter().any(|it| matches!(it, Offence::SharedId { .. })));
+        assert!(offences.iter().any(|it| matches!(it, Offence::SharedPosition { .. })));
+        assert!(offences.iter().any(|it| matches!(it, Offence::WrongBalance { .. })));
     }
 
     #[test]
     fn a_command_recorded_before_one_that_was_answered_when_it_was_sent_is_found() {
         let mut ledger = Ledger::open();
-        let (first, second) = (
-            order("a", "1", Kind::Deposit, 300),
-            order("a", "2", Kind::Deposit, 200),
-        );
+        let (first, second) =
+            (order("a", "1", Kind::Deposit, 300), order("a", "2", Kind::Deposit, 200));
         let early = ledger.carry_out(&second);
         ledger.run(&first);
         ledger.send(&second);
         ledger.answer(&second.key, Answer::Moved(early), false);
         let (earlier, later) = (second.key, first.key);
-        let expected = Offence::AgainstTime {
-            wallet: "a".into(),
-            earlier,
-            later,
-        };
+        let expected = Offence::AgainstTime { wallet: "a".into(), earlier, later };
         assert_eq!(ledger.judge(), [expected]);
     }
 
     #[test]
     fn a_plan_that_was_played_before_says_nothing_about_time() {
         let mut ledger = Ledger::open();
-        let orders = [
-            order("a", "1", Kind::Deposit, 300),
-            order("a", "2", Kind::Deposit, 200),
-        ];
+        let orders = [order("a", "1", Kind::Deposit, 300), order("a", "2", Kind::Deposit, 200)];
         let receipts = [0, 1].map(|n| (n, ledger.carry_out(&orders[n])));
         for (n, receipt) in receipts.into_iter().rev() {
             ledger.send(&orders[n]);
@@ -757,37 +617,19 @@ mod tests {
         ledger.add("a", Decimal::ZERO);
         ledger.traffic("after");
         let offences = ledger.judge();
-        assert!(
-            matches!(&offences[..], [Offence::WrongVersion { .. }]),
-            "{offences:?}"
-        );
+        assert!(matches!(&offences[..], [Offence::WrongVersion { .. }]), "{offences:?}");
     }
 
     #[test]
     fn a_refusal_for_funds_that_were_there_is_found() {
         let mut ledger = Ledger::open();
-        ledger.refuse(
-            &order("a", "1", Kind::Withdraw, 900),
-            "insufficient-funds",
-            1_000,
-        );
-        ledger.refuse(
-            &order("a", "2", Kind::Withdraw, 900),
-            "insufficient-funds",
-            700,
-        );
-        ledger.refuse(
-            &order("a", "3", Kind::Deposit, 900),
-            "insufficient-funds",
-            0,
-        );
+        ledger.refuse(&order("a", "1", Kind::Withdraw, 900), "insufficient-funds", 1_000);
+        ledger.refuse(&order("a", "2", Kind::Withdraw, 900), "insufficient-funds", 700);
+        ledger.refuse(&order("a", "3", Kind::Deposit, 900), "insufficient-funds", 0);
         ledger.refuse(&order("a", "4", Kind::Deposit, 900), "wallet-frozen", 0);
         let is_right = |it: &Offence| matches!(it, Offence::WronglyRefused { .. });
         let offences = ledger.judge();
-        assert!(
-            offences.len() == 4 && offences.iter().all(is_right),
-            "{offences:?}"
-        );
+        assert!(offences.len() == 4 && offences.iter().all(is_right), "{offences:?}");
     }
 
     #[test]
@@ -797,30 +639,18 @@ mod tests {
         ledger.run(&order("c", "2", Kind::Deposit, 100));
         assert_eq!(ledger.judge(), []);
         ledger.refuse(&order("c", "3", Kind::Withdraw, 100), "wallet-not-found", 0);
-        assert!(matches!(
-            &ledger.judge()[..],
-            [Offence::WronglyRefused { .. }]
-        ));
+        assert!(matches!(&ledger.judge()[..], [Offence::WronglyRefused { .. }]));
     }
 
     #[test]
     fn a_wallet_that_is_gone_and_one_that_nobody_opened_are_found() {
         let mut ledger = Ledger::open();
         ledger.refuse(&order("c", "1", Kind::Withdraw, 100), "wallet-not-found", 0);
-        ledger.wallets.insert(
-            "c".into(),
-            Reading {
-                balance: cents(1),
-                version: 1,
-            },
-        );
+        ledger.wallets.insert("c".into(), Reading { balance: cents(1), version: 1 });
         ledger.wallets.remove("b");
         let offences = ledger.judge();
         assert!(offences.contains(&Offence::Vanished { wallet: "b".into() }));
-        assert!(offences.contains(&Offence::Ghost {
-            wallet: "c".into(),
-            balance: cents(1)
-        }));
+        assert!(offences.contains(&Offence::Ghost { wallet: "c".into(), balance: cents(1) }));
     }
 
     #[test]
@@ -847,10 +677,7 @@ mod tests {
         let slow = order("a", "slow", transfer("b"), 200);
         ledger.send(&slow);
         let Receipt { id, .. } = ledger.carry_out(&slow);
-        let receipt = Receipt {
-            id,
-            ..Receipt::default()
-        };
+        let receipt = Receipt { id, ..Receipt::default() };
         ledger.answer(&slow.key, Answer::Moved(receipt), false);
         ledger.traffic("after");
         assert_eq!(ledger.judge(), []);

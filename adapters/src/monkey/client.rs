@@ -68,11 +68,7 @@ impl Call {
 
     /// A POST of a JSON document.
     pub fn post(path: String, body: &Value) -> Self {
-        Self {
-            method: Method::POST,
-            body: Some(body.to_string()),
-            ..Self::get(path)
-        }
+        Self { method: Method::POST, body: Some(body.to_string()), ..Self::get(path) }
     }
 
     /// The same with one more header.
@@ -135,10 +131,7 @@ pub struct Reply {
 
 impl Reply {
     fn header(&self, name: impl reqwest::header::AsHeaderName) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The service says that it has answered this key before.
@@ -161,10 +154,7 @@ impl Reply {
         if self.status < 400 {
             return Err(format!("accepted with {}", self.status));
         }
-        if !self
-            .header(CONTENT_TYPE)
-            .starts_with("application/problem+json")
-        {
+        if !self.header(CONTENT_TYPE).starts_with("application/problem+json") {
             return Err(format!("{} without application/problem+json", self.status));
         }
         if self.text("code").is_empty() || self.text("traceId").is_empty() {
@@ -185,10 +175,7 @@ impl Reply {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        self.header(RETRY_AFTER)
-            .parse()
-            .ok()
-            .map(Duration::from_secs)
+        self.header(RETRY_AFTER).parse().ok().map(Duration::from_secs)
     }
 }
 
@@ -210,12 +197,7 @@ impl Client {
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()?;
-        Ok(Self {
-            http,
-            base: base.to_owned(),
-            patience,
-            tally,
-        })
+        Ok(Self { http, base: base.to_owned(), patience, tally })
     }
 
     /// The answer to an order and whether it was a replay; `None` if patience ran out.
@@ -232,9 +214,7 @@ impl Client {
     /// Follows a transfer that was answered while its money was on the way, until it is decided.
     async fn arrival(&self, mut accepted: Reply) -> Option<Reply> {
         let path = format!("/transfers/{}", accepted.text("transferId"));
-        let outcome = self
-            .read_until(path, self.patience, answer::is_decided)
-            .await?;
+        let outcome = self.read_until(path, self.patience, answer::is_decided).await?;
         if let (Value::Object(all), Value::Object(news)) = (&mut accepted.body, outcome.body) {
             all.extend(news);
         }
@@ -279,9 +259,7 @@ impl Client {
             };
             self.tally.met(&trouble, &call.path);
             if open_since.get_or_insert(sent).elapsed() >= self.patience {
-                self.tally.give_up(Offence::NoAnswer {
-                    to: call.path.clone(),
-                });
+                self.tally.give_up(Offence::NoAnswer { to: call.path.clone() });
                 return None;
             }
             tokio::time::sleep(asked_pause.unwrap_or(pause).min(LONGEST_PAUSE)).await;
@@ -290,16 +268,13 @@ impl Client {
     }
 
     async fn attempt(&self, call: &Call) -> Result<Reply, reqwest::Error> {
-        let mut request = self
-            .http
-            .request(call.method.clone(), format!("{}{}", self.base, call.path));
+        let mut request =
+            self.http.request(call.method.clone(), format!("{}{}", self.base, call.path));
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, call.content_type)
-                .body(body.clone());
+            request = request.header(CONTENT_TYPE, call.content_type).body(body.clone());
         }
         let mut response = request.send().await?;
         let mut body = Vec::new();
@@ -334,11 +309,7 @@ impl Reply {
         if !status.is_success() {
             headers.insert(CONTENT_TYPE, "application/problem+json".parse().unwrap());
         }
-        Self {
-            status: status.as_u16(),
-            body,
-            headers,
-        }
+        Self { status: status.as_u16(), body, headers }
     }
 }
 
@@ -348,15 +319,8 @@ mod tests {
     use crate::monkey::plan::Key;
 
     fn order(kind: Kind, cents: i64) -> Order {
-        let key = Key {
-            wallet: "m-1".into(),
-            request_id: "m-9".into(),
-        };
-        Order {
-            key,
-            kind,
-            amount: Decimal::new(cents, 2),
-        }
+        let key = Key { wallet: "m-1".into(), request_id: "m-9".into() };
+        Order { key, kind, amount: Decimal::new(cents, 2) }
     }
 
     #[test]
@@ -368,10 +332,7 @@ mod tests {
     #[test]
     fn the_key_of_a_transfer_is_in_its_header() {
         let call = Call::of(&order(Kind::Transfer { to: "m-2".into() }, 700));
-        assert_eq!(
-            call.body.unwrap(),
-            r#"{"amount":"7.00","toWalletId":"m-2"}"#
-        );
+        assert_eq!(call.body.unwrap(), r#"{"amount":"7.00","toWalletId":"m-2"}"#);
         assert_eq!(call.headers, [("idempotency-key", "m-9".to_owned())]);
     }
 
@@ -385,9 +346,7 @@ mod tests {
     fn what_leaves_the_outcome_open_is_sent_again() {
         let again = |status: u16, code: &str| {
             let status = StatusCode::from_u16(status).unwrap();
-            Reply::fake(status, json!({ "code": code }))
-                .trouble()
-                .is_some()
+            Reply::fake(status, json!({ "code": code })).trouble().is_some()
         };
         assert!(again(409, "request-in-progress"));
         assert!(again(429, "too-many-requests"));

@@ -128,11 +128,9 @@ impl Probe {
             Flaw::MissingAmount => deposit(json!({})),
             Flaw::UnknownCurrency => deposit(json!({ "amount": "1.00", "currency": "ZZZ" })),
             Flaw::OtherCurrency => deposit(json!({ "amount": "1.00", "currency": "EUR" })),
-            Flaw::LongWalletId => deposit_to(
-                &"w".repeat(LONG_ID),
-                request_id,
-                json!({ "amount": "1.00" }),
-            ),
+            Flaw::LongWalletId => {
+                deposit_to(&"w".repeat(LONG_ID), request_id, json!({ "amount": "1.00" }))
+            }
             Flaw::SpacedWalletId => {
                 deposit_to("white%20space", request_id, json!({ "amount": "1.00" }))
             }
@@ -148,10 +146,7 @@ impl Probe {
                 body: Some(r#"{"amount": "1.00", "requestId": "#.to_owned()),
                 ..amount("1.00")
             },
-            Flaw::WrongContentType => Call {
-                content_type: "text/plain",
-                ..amount("1.00")
-            },
+            Flaw::WrongContentType => Call { content_type: "text/plain", ..amount("1.00") },
             Flaw::OversizedBody => Call {
                 // A server may hang up on what it will not read: refused all the same.
                 may_hang_up: true,
@@ -172,10 +167,7 @@ mod tests {
     use super::*;
 
     fn call(flaw: Flaw) -> Call {
-        let key = Key {
-            wallet: "m-1".into(),
-            request_id: "m-9".into(),
-        };
+        let key = Key { wallet: "m-1".into(), request_id: "m-9".into() };
         Probe { flaw, key }.call()
     }
 
@@ -184,10 +176,7 @@ mod tests {
         let mut requests = Vec::new();
         for flaw in Flaw::ALL {
             let (statuses, _) = flaw.expects();
-            assert!(
-                statuses.iter().all(|status| (400..500).contains(status)),
-                "{flaw:?}"
-            );
+            assert!(statuses.iter().all(|status| (400..500).contains(status)), "{flaw:?}");
             let request = format!("{:?}", call(flaw));
             assert!(!requests.contains(&request), "{flaw:?}");
             requests.push(request);
@@ -196,14 +185,8 @@ mod tests {
 
     #[test]
     fn every_flaw_but_a_torn_body_carries_a_key() {
-        for flaw in Flaw::ALL
-            .into_iter()
-            .filter(|flaw| *flaw != Flaw::BrokenJson)
-        {
-            assert!(
-                call(flaw).body.unwrap().contains(r#""requestId":"m-9""#),
-                "{flaw:?}"
-            );
+        for flaw in Flaw::ALL.into_iter().filter(|flaw| *flaw != Flaw::BrokenJson) {
+            assert!(call(flaw).body.unwrap().contains(r#""requestId":"m-9""#), "{flaw:?}");
         }
     }
 

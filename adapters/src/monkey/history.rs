@@ -58,12 +58,7 @@ impl History {
                 .map_err(|error| format!("{}: {error}", path.display()))
         };
         let file = file.map(open).transpose()?;
-        Ok(Self {
-            inner: Mutex::new(Inner {
-                records: Vec::new(),
-                file,
-            }),
-        })
+        Ok(Self { inner: Mutex::new(Inner { records: Vec::new(), file }) })
     }
 
     /// The history in a file. A last line without its end was cut off by a kill and is left out:
@@ -89,12 +84,7 @@ impl History {
             records.push(record.map_err(|error| at(records.len() + 1, error.to_string()))?);
             line.clear();
         }
-        Ok(Self {
-            inner: Mutex::new(Inner {
-                records,
-                file: None,
-            }),
-        })
+        Ok(Self { inner: Mutex::new(Inner { records, file: None }) })
     }
 
     /// Appends.
@@ -132,16 +122,9 @@ mod tests {
     use crate::monkey::plan::Kind;
 
     fn records() -> Vec<Record> {
-        let key = Key {
-            wallet: "m-1".into(),
-            request_id: "m-9".into(),
-        };
+        let key = Key { wallet: "m-1".into(), request_id: "m-9".into() };
         let kind = Kind::Transfer { to: "m-2".into() };
-        let order = Order {
-            key: key.clone(),
-            kind,
-            amount: Decimal::new(1_250, 2),
-        };
+        let order = Order { key: key.clone(), kind, amount: Decimal::new(1_250, 2) };
         let receipt = Receipt {
             id: "t-1".into(),
             balance: Some(Decimal::new(100, 2)),
@@ -149,14 +132,7 @@ mod tests {
             ..Receipt::default()
         };
         let answer = Answer::Moved(receipt);
-        vec![
-            Record::Sent(order),
-            Record::Answered {
-                key,
-                answer,
-                replayed: false,
-            },
-        ]
+        vec![Record::Sent(order), Record::Answered { key, answer, replayed: false }]
     }
 
     #[test]
@@ -165,12 +141,7 @@ mod tests {
         for record in records() {
             History::begin(Some(&path)).unwrap().push(record).unwrap();
         }
-        File::options()
-            .append(true)
-            .open(&path)
-            .unwrap()
-            .write_all(b"{\"sent\":")
-            .unwrap();
+        File::options().append(true).open(&path).unwrap().write_all(b"{\"sent\":").unwrap();
         let loaded = History::load(&path).unwrap().look(<[Record]>::to_vec);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(loaded, records());

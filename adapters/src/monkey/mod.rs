@@ -58,9 +58,7 @@ pub async fn run(args: &MonkeyArgs) -> Verdict {
     } else {
         let seed = args.seed.unwrap_or_else(rand::random);
         let prefix = args.prefix.clone().unwrap_or_else(fresh_prefix);
-        session
-            .play(Plan::draw(seed, &prefix, args.wallets, args.requests))
-            .await;
+        session.play(Plan::draw(seed, &prefix, args.wallets, args.requests)).await;
         Some((seed, prefix))
     };
     let readings = session.readings().await;
@@ -105,24 +103,15 @@ mod tests {
     async fn a_service_that_never_answers_is_an_offence_and_not_a_hang() {
         let verdict = tokio::spawn(async { run(&nowhere()).await }).await.unwrap();
         assert!(!verdict.is_clean());
-        assert!(
-            matches!(verdict.offences[0], Offence::NoAnswer { .. }),
-            "{verdict}"
-        );
+        assert!(matches!(verdict.offences[0], Offence::NoAnswer { .. }), "{verdict}");
         assert!(verdict.counts.broken_connections > 0);
     }
 
     #[tokio::test]
     async fn a_journal_that_is_not_there_is_an_offence() {
-        let args = MonkeyArgs {
-            verify: Some("/nowhere/journal".into()),
-            ..nowhere()
-        };
+        let args = MonkeyArgs { verify: Some("/nowhere/journal".into()), ..nowhere() };
         let verdict = run(&args).await;
-        assert!(
-            matches!(&verdict.offences[..], [Offence::Setup { .. }]),
-            "{verdict}"
-        );
+        assert!(matches!(&verdict.offences[..], [Offence::Setup { .. }]), "{verdict}");
         assert_eq!(verdict.json()["clean"], false);
     }
 }

@@ -67,12 +67,7 @@ pub struct Account<'a> {
 impl Account<'_> {
     /// What it must hold.
     pub fn expected(&self) -> Decimal {
-        self.opening
-            + self
-                .effects
-                .iter()
-                .map(|effect| effect.delta)
-                .sum::<Decimal>()
+        self.opening + self.effects.iter().map(|effect| effect.delta).sum::<Decimal>()
     }
 }
 
@@ -109,11 +104,7 @@ impl<'a> Books<'a> {
                         fresh: 0,
                     });
                 }
-                Record::Answered {
-                    key,
-                    answer,
-                    replayed,
-                } => match self.deeds.get_mut(key) {
+                Record::Answered { key, answer, replayed } => match self.deeds.get_mut(key) {
                     Some(deed) => offences.extend(deed.hear(index, answer, *replayed)),
                     None => offences.push(bad_answer(key, "answered, and never sent")),
                 },
@@ -164,10 +155,7 @@ impl<'a> Books<'a> {
                     }
                 }
                 Some((_, Answer::Compensated { .. })) => {
-                    accounts
-                        .entry(&deed.order.key.wallet)
-                        .or_default()
-                        .is_shaken = true;
+                    accounts.entry(&deed.order.key.wallet).or_default().is_shaken = true;
                 }
                 Some((_, Answer::Refused(_) | Answer::Odd { .. })) | None => {}
             }
@@ -233,13 +221,7 @@ impl<'a> Deed<'a> {
         };
         match kind {
             Kind::Open | Kind::Deposit => vec![(&key.wallet, own)],
-            Kind::Withdraw => vec![(
-                &key.wallet,
-                Effect {
-                    delta: -amount,
-                    ..own
-                },
-            )],
+            Kind::Withdraw => vec![(&key.wallet, Effect { delta: -amount, ..own })],
             Kind::Transfer { to } => {
                 let target = Effect {
                     after: receipt.target_balance,
@@ -273,8 +255,5 @@ impl<'a> Account<'a> {
 }
 
 fn bad_answer(key: &Key, why: &str) -> Offence {
-    Offence::BadAnswer {
-        to: key.to_string(),
-        why: why.to_owned(),
-    }
+    Offence::BadAnswer { to: key.to_string(), why: why.to_owned() }
 }

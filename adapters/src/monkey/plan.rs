@@ -107,16 +107,9 @@ pub struct Plan {
 impl Plan {
     /// Draws `requests` steps over `wallets` wallets (at least two).
     pub fn draw(seed: u64, prefix: &str, wallets: u16, requests: u32) -> Self {
-        let mut draw = Draw {
-            rng: StdRng::seed_from_u64(seed),
-            prefix,
-            wallets,
-            orders: Vec::new(),
-        };
-        let openings = (0..wallets)
-            .filter(|n| is_opened(*n))
-            .map(|n| draw.opening(n))
-            .collect();
+        let mut draw =
+            Draw { rng: StdRng::seed_from_u64(seed), prefix, wallets, orders: Vec::new() };
+        let openings = (0..wallets).filter(|n| is_opened(*n)).map(|n| draw.opening(n)).collect();
         let steps = (0..requests).map(|n| draw.step(n)).collect();
         Self { openings, steps }
     }
@@ -136,17 +129,9 @@ struct Draw<'a> {
 
 impl Draw<'_> {
     fn opening(&mut self, wallet: u16) -> Order {
-        let amount = if self.rng.random_ratio(1, 5) {
-            Decimal::ZERO
-        } else {
-            self.amount()
-        };
+        let amount = if self.rng.random_ratio(1, 5) { Decimal::ZERO } else { self.amount() };
         let key = self.key(wallet, format!("{}-open-{wallet}", self.prefix));
-        Order {
-            key,
-            kind: Kind::Open,
-            amount,
-        }
+        Order { key, kind: Kind::Open, amount }
     }
 
     fn step(&mut self, n: u32) -> Step {
@@ -181,17 +166,11 @@ impl Draw<'_> {
             1 => Kind::Withdraw,
             _ => {
                 let other = self.other_than(wallet);
-                Kind::Transfer {
-                    to: self.wallet(other),
-                }
+                Kind::Transfer { to: self.wallet(other) }
             }
         };
         let key = self.key(wallet, request_id);
-        let order = Order {
-            key,
-            kind,
-            amount: self.amount(),
-        };
+        let order = Order { key, kind, amount: self.amount() };
         self.orders.push(order.clone());
         order
     }
@@ -216,10 +195,7 @@ impl Draw<'_> {
         // The first wallet of each four is an opened one: a probe must not be the first to touch a
         // wallet.
         let wallet = self.rng.random_range(0..self.wallets) / UNOPENED_EVERY * UNOPENED_EVERY;
-        Probe {
-            flaw,
-            key: self.key(wallet, format!("{}-{n}", self.prefix)),
-        }
+        Probe { flaw, key: self.key(wallet, format!("{}-{n}", self.prefix)) }
     }
 
     fn amount(&mut self) -> Decimal {
@@ -235,10 +211,7 @@ impl Draw<'_> {
     }
 
     fn key(&self, wallet: u16, request_id: String) -> Key {
-        Key {
-            wallet: self.wallet(wallet),
-            request_id,
-        }
+        Key { wallet: self.wallet(wallet), request_id }
     }
 }
 
@@ -253,15 +226,13 @@ mod tests {
     }
 
     fn orders(plan: &Plan) -> impl Iterator<Item = &Order> {
-        plan.openings
-            .iter()
-            .chain(plan.steps.iter().filter_map(|step| match step {
-                Step::Once(order)
-                | Step::AtOnce(order, _)
-                | Step::Again(order)
-                | Step::Mismatched(order) => Some(order),
-                Step::Bad(_) => None,
-            }))
+        plan.openings.iter().chain(plan.steps.iter().filter_map(|step| match step {
+            Step::Once(order)
+            | Step::AtOnce(order, _)
+            | Step::Again(order)
+            | Step::Mismatched(order) => Some(order),
+            Step::Bad(_) => None,
+        }))
     }
 
     #[test]
@@ -298,12 +269,7 @@ mod tests {
     fn amounts_are_between_one_and_eleven_and_no_transfer_goes_to_itself() {
         for order in orders(&plan(7)).filter(|order| order.kind != Kind::Open) {
             assert!(order.amount >= Decimal::ONE && order.amount <= Decimal::new(1_100, 2));
-            assert_ne!(
-                order.kind,
-                Kind::Transfer {
-                    to: order.key.wallet.clone()
-                }
-            );
+            assert_ne!(order.kind, Kind::Transfer { to: order.key.wallet.clone() });
         }
     }
 
@@ -315,10 +281,7 @@ mod tests {
         assert!(is_near(share(|step| matches!(step, Step::AtOnce(..))), 10));
         assert!(is_near(share(|step| matches!(step, Step::Again(_))), 5));
         assert!(is_near(share(|step| matches!(step, Step::Bad(_))), 3));
-        assert!(is_near(
-            share(|step| matches!(step, Step::Mismatched(_))),
-            1
-        ));
+        assert!(is_near(share(|step| matches!(step, Step::Mismatched(_))), 1));
         assert!(share(|step| matches!(step, Step::AtOnce(_, COPIES_OF_A_TRANSFER))) > 100);
     }
 
@@ -328,10 +291,7 @@ mod tests {
         for step in &plan.steps {
             if let Step::Bad(probe) = step {
                 let aim = &probe.key.wallet;
-                assert!(
-                    plan.openings.iter().any(|order| order.key.wallet == *aim),
-                    "{aim}"
-                );
+                assert!(plan.openings.iter().any(|order| order.key.wallet == *aim), "{aim}");
             }
         }
     }

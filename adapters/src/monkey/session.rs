@@ -50,12 +50,7 @@ impl Session {
         let tally = Arc::new(Tally::new(args));
         let client = Client::new(&args.url, args.max_outage, Arc::clone(&tally))
             .map_err(|error| error.to_string())?;
-        Ok(Arc::new(Self {
-            client,
-            history,
-            tally,
-            concurrency: args.concurrency.into(),
-        }))
+        Ok(Arc::new(Self { client, history, tally, concurrency: args.concurrency.into() }))
     }
 
     /// Opens the pool, then plays the steps.
@@ -67,8 +62,7 @@ impl Session {
     /// Sends again what was sent and not answered when the journal ended.
     pub async fn settle(self: &Arc<Self>) {
         let unknown = self.orders(|deed| deed.outcome.is_none());
-        self.each(unknown.into_iter().map(Step::Once).collect(), Self::step)
-            .await;
+        self.each(unknown.into_iter().map(Step::Once).collect(), Self::step).await;
     }
 
     /// Sends every key again: each must be answered as before, and nothing may move.
@@ -93,27 +87,16 @@ impl Session {
 
     /// What every wallet of the history is now.
     pub async fn readings(self: &Arc<Self>) -> Readings {
-        let wallets = self.books(|books| {
-            books
-                .accounts
-                .keys()
-                .map(|wallet| (*wallet).to_owned())
-                .collect()
-        });
-        self.each(wallets, Self::reading)
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        let wallets =
+            self.books(|books| books.accounts.keys().map(|wallet| (*wallet).to_owned()).collect());
+        self.each(wallets, Self::reading).await.into_iter().flatten().collect()
     }
 
     /// Every transfer is on record with the status that its answer told.
     pub async fn follow_transfers(self: &Arc<Self>) {
         let transfers = self.books(|books| {
             let transfers = books.deeds.values().filter_map(Deed::transfer);
-            transfers
-                .map(|(id, status)| (id.to_owned(), status))
-                .collect()
+            transfers.map(|(id, status)| (id.to_owned(), status)).collect()
         });
         self.each(transfers, Self::follow_transfer).await;
     }
@@ -122,9 +105,7 @@ impl Session {
     pub fn verdict(&self, readings: &Readings, title: Title) -> Verdict {
         if !self.tally.has_given_up() {
             let offences = self.history.look(|records| check::judge(records, readings));
-            offences
-                .into_iter()
-                .for_each(|offence| self.tally.offend(offence));
+            offences.into_iter().for_each(|offence| self.tally.offend(offence));
         }
         self.books(|books| Verdict::new(title, books, readings, self.tally.total()))
     }
@@ -156,9 +137,7 @@ impl Session {
         while let Some(done) = workers.join_next().await {
             match done {
                 Ok(some) => results.extend(some),
-                Err(error) => self.tally.give_up(Offence::Setup {
-                    why: error.to_string(),
-                }),
+                Err(error) => self.tally.give_up(Offence::Setup { why: error.to_string() }),
             }
         }
         results
@@ -166,11 +145,7 @@ impl Session {
 
     fn next<T>(&self, queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.tally.has_given_up() {
-            None
-        } else {
-            queue.next()
-        }
+        if self.tally.has_given_up() { None } else { queue.next() }
     }
 
     /// The orders of the deeds that a test picks.
@@ -209,8 +184,7 @@ impl Session {
                 self.tally.count(|counts| counts.bad_input += 1);
                 let what = format!("{:?}", probe.flaw);
                 let (statuses, code) = probe.flaw.expects();
-                self.must_be_refused(&what, &probe.key, &probe.call(), statuses, code)
-                    .await;
+                self.must_be_refused(&what, &probe.key, &probe.call(), statuses, code).await;
             }
         }
     }
@@ -221,13 +195,9 @@ impl Session {
             return;
         }
         self.tally.count(|counts| counts.mismatches += 1);
-        let call = Call::of(&Order {
-            amount: order.amount + Decimal::ONE,
-            ..order.clone()
-        });
+        let call = Call::of(&Order { amount: order.amount + Decimal::ONE, ..order.clone() });
         let code = Some("idempotency-mismatch");
-        self.must_be_refused("another amount", &order.key, &call, &[422], code)
-            .await;
+        self.must_be_refused("another amount", &order.key, &call, &[422], code).await;
     }
 
     async fn must_be_refused(
@@ -242,9 +212,7 @@ impl Session {
             return;
         };
         let problem = reply.problem();
-        let is_right = problem
-            .as_ref()
-            .is_ok_and(|found| code.is_none_or(|code| *found == code));
+        let is_right = problem.as_ref().is_ok_and(|found| code.is_none_or(|code| *found == code));
         if !(is_right && statuses.contains(&reply.status)) {
             let found = problem.map_or_else(|why| why, |code| format!("{} {code}", reply.status));
             self.tally.offend(Offence::WrongRefusal {
@@ -272,11 +240,7 @@ impl Session {
         let reply = self.client.read_until(path, RECORD_PATIENCE, is_so).await;
         if let Some(reply) = reply.filter(|reply| !is_so(reply)) {
             let found = format!("{} {:?}", reply.status, reply.text("status"));
-            self.tally.offend(Offence::WrongTransfer {
-                id,
-                expected: expected.to_owned(),
-                found,
-            });
+            self.tally.offend(Offence::WrongTransfer { id, expected: expected.to_owned(), found });
         }
     }
 
@@ -285,19 +249,13 @@ impl Session {
         self.record(Record::Sent(order.clone()));
         let (answer, replayed) = self.client.send(order).await?;
         let key = order.key.clone();
-        self.record(Record::Answered {
-            key,
-            answer: answer.clone(),
-            replayed,
-        });
+        self.record(Record::Answered { key, answer: answer.clone(), replayed });
         Some((answer, replayed))
     }
 
     fn record(&self, record: Record) {
         if let Err(error) = self.history.push(record) {
-            self.tally.give_up(Offence::Setup {
-                why: format!("journal: {error}"),
-            });
+            self.tally.give_up(Offence::Setup { why: format!("journal: {error}") });
         }
     }
 
@@ -320,11 +278,7 @@ fn read(reply: &Reply) -> Result<Option<Reading>, String> {
         200 => {
             let reading = Reading::deserialize(&reply.body).map_err(|error| error.to_string())?;
             if reply.etag() != reading.version.to_string() {
-                return Err(format!(
-                    "ETag {:?} of version {}",
-                    reply.etag(),
-                    reading.version
-                ));
+                return Err(format!("ETag {:?} of version {}", reply.etag(), reading.version));
             }
             Ok(Some(reading))
         }

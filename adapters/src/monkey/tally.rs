@@ -107,9 +107,7 @@ impl Tally {
     pub fn answered_after(&self, elapsed: Duration) {
         let mut sheet = self.sheet();
         sheet.counts.replies += 1;
-        sheet
-            .latencies
-            .push(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
+        sheet.latencies.push(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// A call has to go out again. Whether that is an offence, the arguments say.
@@ -121,28 +119,19 @@ impl Tally {
             Trouble::Away(status) => {
                 self.count(|counts| counts.away += 1);
                 if self.expect_no_5xx && !self.tolerate_outages {
-                    self.offend(Offence::ServerError {
-                        to,
-                        status: *status,
-                    });
+                    self.offend(Offence::ServerError { to, status: *status });
                 }
             }
             Trouble::ServerError(status) => {
                 self.count(|counts| counts.server_errors += 1);
                 if self.expect_no_5xx {
-                    self.offend(Offence::ServerError {
-                        to,
-                        status: *status,
-                    });
+                    self.offend(Offence::ServerError { to, status: *status });
                 }
             }
             Trouble::Broken(why) => {
                 self.count(|counts| counts.broken_connections += 1);
                 if !self.tolerate_outages {
-                    self.offend(Offence::Outage {
-                        to,
-                        why: why.clone(),
-                    });
+                    self.offend(Offence::Outage { to, why: why.clone() });
                 }
             }
         }

@@ -95,12 +95,7 @@ pub struct Title {
 impl Title {
     /// The title of a run that ends now.
     pub fn of(args: &MonkeyArgs, plan: Option<(u64, String)>, started: Instant) -> Self {
-        Self {
-            url: args.url.clone(),
-            plan,
-            elapsed: started.elapsed(),
-            as_json: args.json,
-        }
+        Self { url: args.url.clone(), plan, elapsed: started.elapsed(), as_json: args.json }
     }
 }
 
@@ -108,11 +103,7 @@ impl Verdict {
     /// A run that could not even begin.
     pub fn not_begun(title: Title, why: String) -> Self {
         let offences = vec![Offence::Setup { why }];
-        let sheet = Sheet {
-            offences,
-            offences_met: 1,
-            ..Sheet::default()
-        };
+        let sheet = Sheet { offences, offences_met: 1, ..Sheet::default() };
         Self::new(title, &Books::default(), &Readings::new(), sheet)
     }
 
@@ -142,21 +133,13 @@ impl Verdict {
 
     /// 1 when anything is off.
     pub fn exit_code(&self) -> ExitCode {
-        if self.is_clean() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        if self.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     /// To standard output, as a table or as one JSON document. A reader that has gone is no
     /// failure.
     pub fn print(&self) {
-        let text = if self.as_json {
-            self.json().to_string()
-        } else {
-            self.to_string()
-        };
+        let text = if self.as_json { self.json().to_string() } else { self.to_string() };
         let _gone = writeln!(std::io::stdout(), "{text}");
     }
 
@@ -175,31 +158,16 @@ impl Verdict {
 
     fn rows(&self) -> Vec<(&'static str, String)> {
         let (outcomes, counts) = (&self.outcomes, &self.counts);
-        let refused = outcomes
-            .refused
-            .iter()
-            .map(|(code, n)| format!("{n} {code}"));
+        let refused = outcomes.refused.iter().map(|(code, n)| format!("{n} {code}"));
         let refused = refused.collect::<Vec<_>>().join(", ");
-        let Latency {
-            p50_us,
-            p95_us,
-            p99_us,
-            max_us,
-        } = self.latency;
+        let Latency { p50_us, p95_us, p99_us, max_us } = self.latency;
         vec![
             ("opened", outcomes.opened.to_string()),
             ("deposits", outcomes.deposits.to_string()),
             ("withdrawals", outcomes.withdrawals.to_string()),
             ("transfers", outcomes.transfers.to_string()),
             ("went back", outcomes.compensated.to_string()),
-            (
-                "refused",
-                if refused.is_empty() {
-                    "0".to_owned()
-                } else {
-                    refused
-                },
-            ),
+            ("refused", if refused.is_empty() { "0".to_owned() } else { refused }),
             ("copies at once", counts.copies_at_once.to_string()),
             ("late retries", counts.late_retries.to_string()),
             ("mismatches", counts.mismatches.to_string()),
@@ -216,18 +184,9 @@ impl Verdict {
                     counts.broken_connections
                 ),
             ),
-            (
-                "replies",
-                format!("{} in {} ms", counts.replies, self.elapsed_ms),
-            ),
-            (
-                "latency",
-                format!("p50 {p50_us} µs, p95 {p95_us}, p99 {p99_us}, max {max_us}"),
-            ),
-            (
-                "held",
-                format!("{} {CURRENCY} in {} wallets", self.held, self.wallets),
-            ),
+            ("replies", format!("{} in {} ms", counts.replies, self.elapsed_ms)),
+            ("latency", format!("p50 {p50_us} µs, p95 {p95_us}, p99 {p99_us}, max {max_us}")),
+            ("held", format!("{} {CURRENCY} in {} wallets", self.held, self.wallets)),
         ]
     }
 }
@@ -286,11 +245,6 @@ impl Latency {
             let index = (latencies.len() * percent / 100).min(latencies.len().saturating_sub(1));
             latencies.get(index).copied().unwrap_or_default()
         };
-        Self {
-            p50_us: at(50),
-            p95_us: at(95),
-            p99_us: at(99),
-            max_us: at(100),
-        }
+        Self { p50_us: at(50), p95_us: at(95), p99_us: at(99), max_us: at(100) }
     }
 }

@@ -100,7 +100,7 @@ fn bind_events<'q>(query: Query<'q>, batch: &'q Batch) -> Query<'q> {
         .bind(signed(batch.expected.position))
         .bind(signed(head.position))
         .bind(head.hash.to_vec())
-        .bind(head.recorded_at)
+        .bind(batch.recorded_at)
         .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
         .bind(events.iter().map(|event| &*event.aggregate_id).collect::<Vec<_>>())
         .bind(events.iter().map(|event| signed(event.sequence)).collect::<Vec<_>>())

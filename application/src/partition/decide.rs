@@ -305,7 +305,7 @@ fn wallet_outcome(
 }
 
 fn receipt(draft: &mut Draft, id: &WalletId, about: About, leg: Leg) -> Result<Receipt, Refusal> {
-    let (partition, now) = (draft.batch.partition, draft.now());
+    let (partition, now) = (draft.batch.partition, draft.batch.recorded_at);
     let record = draft.wallet(id);
     let state = record.state(id, partition).ok_or(Refusal::WalletNotFound)?;
     let (direction, transaction_id, requested) = match about {

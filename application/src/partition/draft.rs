@@ -30,7 +30,6 @@ pub(super) struct Draft {
     pub(super) transfers: HashMap<TransferId, TransferRecord>,
     /// The job that used each key first.
     pub(super) key_owners: HashMap<Key, usize>,
-    now: DateTime<Utc>,
 }
 
 impl Draft {
@@ -44,6 +43,8 @@ impl Draft {
             batch: Batch {
                 partition,
                 expected: state.head,
+                // Stored times are whole microseconds, and never run backwards in a partition.
+                recorded_at: now.trunc_subsecs(6).max(state.head.recorded_at),
                 events: Vec::new(),
                 keys: Vec::new(),
                 settled: Vec::new(),
@@ -53,14 +54,7 @@ impl Draft {
             wallets,
             transfers: HashMap::new(),
             key_owners: HashMap::new(),
-            // Stored times are whole microseconds, and never run backwards within a partition.
-            now: now.trunc_subsecs(6).max(state.head.recorded_at),
         }
-    }
-
-    /// When the events of this draft are recorded.
-    pub(super) fn now(&self) -> DateTime<Utc> {
-        self.now
     }
 
     /// The wallet, which the writer has loaded.
@@ -159,7 +153,7 @@ impl Draft {
             payload: String::new(),
             metadata: Arc::clone(metadata),
             balance: None,
-            recorded_at: self.now,
+            recorded_at: self.batch.recorded_at,
             hash: head.hash,
         }
     }
