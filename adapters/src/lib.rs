@@ -1,7 +1,12 @@
 //! Everything that touches the world: HTTP, Postgres, NATS, the clock, configuration, the command
 //! line and the binary `florin`.
 
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod dev;
+pub mod http;
 pub mod monkey;
+pub mod nats;
 pub mod postgres;
+pub mod telemetry;

@@ -1,3 +1,8 @@
 //! The binary `florin`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    florin_adapters::cli::run().await
+}

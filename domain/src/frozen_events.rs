@@ -71,6 +71,7 @@ fn transfer_events() -> Vec<TransferEvent> {
     let reason = Refusal::InsufficientFunds {
         available: "1.00".parse().unwrap(),
         requested: "12.50".parse().unwrap(),
+        currency: "USD".parse().unwrap(),
     };
     vec![
         TransferEvent::TransferInitiated {

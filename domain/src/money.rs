@@ -177,10 +177,13 @@ impl Amount {
     /// # Errors
     /// [`Refusal::InsufficientFunds`] when that would be below zero.
     pub fn taken_from(self, balance: Decimal) -> Result<Decimal, Refusal> {
-        balance
-            .checked_sub(self.value)
-            .filter(|rest| *rest >= Decimal::ZERO)
-            .ok_or(Refusal::InsufficientFunds { available: balance, requested: self.value })
+        balance.checked_sub(self.value).filter(|rest| *rest >= Decimal::ZERO).ok_or(
+            Refusal::InsufficientFunds {
+                available: balance,
+                requested: self.value,
+                currency: self.currency,
+            },
+        )
     }
 }
 

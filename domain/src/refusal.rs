@@ -43,6 +43,8 @@ pub enum Refusal {
         available: Decimal,
         /// What was asked for.
         requested: Decimal,
+        /// Of what.
+        currency: Currency,
     },
     /// The balance would pass its bound.
     #[error("a wallet holds at most {limit}")]
@@ -98,7 +100,11 @@ mod tests {
         let code = "USD".parse().unwrap();
         for refusal in [
             Refusal::WalletNotFound,
-            Refusal::InsufficientFunds { available: "1.00".parse().unwrap(), requested: 2.into() },
+            Refusal::InsufficientFunds {
+                available: "1.00".parse().unwrap(),
+                requested: 2.into(),
+                currency: code,
+            },
             Refusal::CurrencyMismatch { expected: code, given: "EUR".parse().unwrap() },
             Refusal::TooManyDecimals { currency: code, allowed: 2 },
         ] {

@@ -92,14 +92,14 @@ pub enum DevError {
         /// Its pid.
         pid: u32,
     },
-    /// A server was restarted as often as makes sense.
-    #[error("{server} ended {deaths} times in a row: {last}")]
-    KeepsEnding {
+    /// A server ended and cannot be started again.
+    #[error("{server} could not be restarted {failures} times in a row: {last}")]
+    NotRestarted {
         /// Which one.
         server: &'static str,
-        /// How often.
-        deaths: u32,
-        /// The last end.
+        /// How often it was tried.
+        failures: u32,
+        /// The last reason.
         last: String,
     },
     /// A database name that would need quoting in SQL and in URLs.

@@ -76,7 +76,7 @@ impl Stack {
     /// Starts both servers with their data in `data_dir` and returns when both answer.
     ///
     /// # Errors
-    /// Those of [`DataDir::open`], [`PrivatePostgres::start`] and [`PrivateNats::start`].
+    /// Those of [`DataDir::open`], `PrivatePostgres::start` and `PrivateNats::start`.
     pub async fn start(data_dir: &Path) -> Result<Self, DevError> {
         Self::start_in(DataDir::open(data_dir)?).await
     }
@@ -84,7 +84,7 @@ impl Stack {
     /// Like [`Stack::start`], in a directory that is held already.
     ///
     /// # Errors
-    /// Those of [`PrivatePostgres::start`] and [`PrivateNats::start`].
+    /// Those of `PrivatePostgres::start` and `PrivateNats::start`.
     pub async fn start_in(home: Arc<DataDir>) -> Result<Self, DevError> {
         // Before the work of building a cluster: is the other program there, too?
         programs::nats_server(home.places())?;
@@ -149,4 +149,20 @@ impl Stack {
 
 fn env_file(home: &DataDir) -> PathBuf {
     home.join("florin.env")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_send<T: Send>(_: T) {}
+
+    /// Compiling is the test: sqlx makes futures that cannot move between threads easy to write.
+    #[test]
+    fn a_stack_can_be_run_on_any_thread() {
+        let start = Stack::start(Path::new("never started"));
+        assert_send(start);
+        let _ = |stack: &Stack| assert_send(stack.supervise());
+        let _ = |stack: Stack| assert_send(stack.stop());
+    }
 }

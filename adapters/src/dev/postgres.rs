@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::timeout;
 
 use super::{
@@ -121,7 +121,7 @@ impl Server<Postgres> {
         let exists = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
         if !sqlx::query_scalar(exists).bind(name).fetch_one(&mut admin).await? {
             let create = format!("CREATE DATABASE {name}");
-            sqlx::raw_sql(&create).execute(&mut admin).await?;
+            admin.execute(create.as_str()).await?;
         }
         admin.close().await?;
         Ok(self.urls(name))
@@ -143,7 +143,7 @@ impl Server<Postgres> {
             "ALTER ROLE florin LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{password}';\n\
              GRANT florin_service TO florin;"
         );
-        sqlx::raw_sql(&statements).execute(&mut admin).await?;
+        admin.execute(statements.as_str()).await?;
         admin.close().await?;
         Ok(())
     }

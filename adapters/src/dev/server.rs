@@ -38,8 +38,8 @@ const PROBE_PAUSE_FIRST: Duration = Duration::from_millis(10);
 /// … up to this: Postgres logs every probe that it refuses while it recovers.
 const PROBE_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// How often a start is tried again after a failure that passes. With the back-off this is 24
-/// seconds: backends of a killed postmaster end within a few.
+/// How often a start is tried again after a failure that passes. With the back-off this is
+/// twenty seconds: backends of a killed postmaster end within a few.
 const START_ATTEMPTS: u32 = 10;
 
 /// The first wait before another start; it doubles from there …
@@ -48,11 +48,11 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// … up to this: a client that retries sees the server again soon after it can be had.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// How often in a row a server may end before it is given up: more than half a minute of trying.
-const DEATHS_MAX: u32 = 10;
+/// How many restarts in a row may fail until the server is given up: half a minute of trying.
+const FAILURES_MAX: u32 = 10;
 
-/// A server that lived this long was well: its next end counts as the first.
-const WELL_AFTER: Duration = Duration::from_secs(60);
+/// A server that lived this long was well: the back-off begins anew.
+const WELL_AFTER: Duration = Duration::from_secs(10);
 
 /// How long the kernel may take to end a process that got KILL.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -135,7 +135,7 @@ impl<P: Program> Server<P> {
     async fn spawn(program: P, port: Port) -> Result<Self, DevError> {
         let port = port.choose()?;
         let log = program.data_dir().log(P::NAME);
-        let run = Mutex::new(run(&program, port, &log).await?);
+        let run = Mutex::new(begin(&program, port, &log).await?);
         Ok(Self { program, port, log, run })
     }
 
@@ -172,7 +172,7 @@ impl<P: Program> Server<P> {
     }
 
     async fn respawn(&self) -> Result<(), DevError> {
-        let run = run(&self.program, self.port, &self.log).await?;
+        let run = begin(&self.program, self.port, &self.log).await?;
         *self.run() = run;
         Ok(())
     }
@@ -182,21 +182,26 @@ impl<P: Program> Server<P> {
         self.handle().stop(P::LADDER).await;
     }
 
-    /// Restarts it whenever it ends. Returns only when that is of no use any more.
+    /// Restarts it whenever it ends, sooner after a long life than after a short one. Returns only
+    /// when it cannot be started any more.
     pub async fn keep_alive(&self) -> DevError {
-        let mut deaths = 0;
+        let (mut short_lives, mut failures) = (0, 0);
         loop {
             let since = Instant::now();
-            let mut last = status_text(self.ended().await);
-            deaths = if since.elapsed() > WELL_AFTER { 1 } else { deaths + 1 };
-            tracing::warn!(server = P::NAME, deaths, ended = last, "restarting a server");
-            sleep(backoff(deaths)).await;
+            let ended = status_text(self.ended().await);
+            short_lives = if since.elapsed() > WELL_AFTER { 1 } else { short_lives + 1 };
+            tracing::warn!(server = P::NAME, short_lives, ended, "restarting a server");
+            sleep(backoff(short_lives)).await;
             match self.restart().await {
-                Ok(()) => tracing::info!(server = P::NAME, pid = self.pid(), "a server is back"),
-                Err(error) => last = error.to_string(),
-            }
-            if deaths >= DEATHS_MAX {
-                return DevError::KeepsEnding { server: P::NAME, deaths, last };
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    tracing::warn!(server = P::NAME, %error, "cannot restart a server");
+                    failures += 1;
+                    if failures >= FAILURES_MAX {
+                        let last = error.to_string();
+                        return DevError::NotRestarted { server: P::NAME, failures, last };
+                    }
+                }
             }
         }
     }
@@ -267,7 +272,7 @@ struct Run {
     log_start: u64,
 }
 
-async fn run<P: Program>(program: &P, port: u16, log: &Log) -> Result<Run, DevError> {
+async fn begin<P: Program>(program: &P, port: u16, log: &Log) -> Result<Run, DevError> {
     log.bound();
     let log_start = log.len();
     let child = program.spawn(port, log).await?;

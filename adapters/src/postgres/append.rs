@@ -13,9 +13,6 @@ use sqlx::error::DatabaseError;
 
 use super::row::signed;
 
-/// The channel on which followers are woken, with `<partition>:<head>`.
-pub const CHANNEL: &str = "florin_journal";
-
 const HEAD_AND_EVENTS: &str = "
 WITH head AS (
   UPDATE partitions SET head_position = $3, head_hash = $4
@@ -50,6 +47,7 @@ finished AS (
   DELETE FROM unfinished_transfers USING head
    WHERE transfer_id = ANY ($23::uuid[]))";
 
+/// Wakes followers on the channel `florin_journal`, with `<partition>:<head>`.
 const NOTIFY: &str = "
 SELECT pg_notify('florin_journal', head.partition || ':' || $3) FROM head";
 

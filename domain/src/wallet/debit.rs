@@ -65,7 +65,11 @@ mod tests {
     fn a_debit_is_refused_as_a_withdrawal_is() {
         let funded = vec![opened(), deposited("5.00", "5.00")];
         wallet().given(funded.clone()).when(debit("6", "USD")).then_expect_error(
-            Refusal::InsufficientFunds { available: decimal("5.00"), requested: decimal("6.00") },
+            Refusal::InsufficientFunds {
+                available: decimal("5.00"),
+                requested: decimal("6.00"),
+                currency: usd(),
+            },
         );
         wallet()
             .given(funded.clone())

@@ -63,6 +63,7 @@ mod tests {
             .then_expect_error(Refusal::InsufficientFunds {
                 available: decimal("5.00"),
                 requested: decimal("5.01"),
+                currency: usd(),
             });
     }
 

@@ -1,0 +1,67 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::Failure;
+use super::service::{Service, asked_to_stop};
+use crate::config::{DataArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs};
+use crate::dev::Stack;
+use crate::postgres::migrate;
+use crate::telemetry;
+
+/// Example: `florin dev --data-dir ./data --port 3000`
+#[derive(Debug, Args)]
+pub(super) struct DevArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    partitions: PartitionArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
+    let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    // Before the work of starting servers: is the port free?
+    let listener = TcpListener::bind((args.listen.host, args.listen.port)).await?;
+    let stack = Stack::start(&args.data.data_dir).await?;
+    let ended = serve(&args, &stack, listener).await;
+    stack.stop().await;
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves from the stack until asked to stop, or until a server of the stack cannot be kept alive.
+async fn serve(args: &DevArgs, stack: &Stack, listener: TcpListener) -> Result<(), Failure> {
+    let urls = stack.urls();
+    let partitions = args.partitions.partitions;
+    migrate(&urls.database_admin, partitions).await?;
+    let florin_url = format!("http://{}", listener.local_addr()?);
+    let env_file = stack.write_env_file(&florin_url)?;
+    tracing::info!(url = florin_url, env_file = %env_file.display(), "florin dev");
+    let service = Service {
+        database_url: urls.database.clone(),
+        partitions,
+        nats: NatsArgs { nats_url: Some(urls.nats.clone()) },
+        ledger: args.ledger.clone(),
+        listener,
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = service.run(async {
+        let _ = stopped.await;
+    });
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = asked_to_stop() => {}
+        error = stack.supervise() => return Err(error.into()),
+    }
+    drop(stop);
+    serving.await
+}

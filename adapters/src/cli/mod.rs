@@ -1,0 +1,52 @@
+//! The command line: one verb, one file.
+
+mod dev;
+mod migrate;
+mod monkey;
+mod serve;
+mod service;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Florin: an event-sourced wallet ledger.
+#[derive(Debug, Parser)]
+#[command(name = "florin", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run everything on this machine: a private Postgres and NATS, and the service.
+    Dev(dev::DevArgs),
+    /// Run the service against the Postgres and NATS that it is given.
+    Serve(serve::ServeArgs),
+    /// Create a ledger, or upgrade its schema.
+    Migrate(migrate::MigrateArgs),
+    /// Prove the journal: positions, hash chain, balances, sums.
+    Verify(verify::VerifyArgs),
+    /// Stress a deployment with random money and check every answer.
+    Monkey(monkey::MonkeyVerb),
+}
+
+/// What went wrong, said on standard error in one line; the exit code is then 1.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs the verb that the arguments name.
+pub async fn run() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Dev(args) => dev::run(args).await,
+        Verb::Serve(args) => serve::run(args).await,
+        Verb::Migrate(args) => migrate::run(&args).await,
+        Verb::Verify(args) => verify::run(&args).await,
+        Verb::Monkey(args) => monkey::run(&args).await,
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("florin: {error}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,39 @@
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::Failure;
+use super::service::{Service, asked_to_stop};
+use crate::config::{DatabaseArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs};
+use crate::telemetry;
+
+/// Example: `florin serve --database-url postgres://… --nats-url nats://… --port 3000`
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    partitions: PartitionArgs,
+    #[command(flatten)]
+    nats: NatsArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
+    let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let service = Service {
+        database_url: args.database.database_url,
+        partitions: args.partitions.partitions,
+        nats: args.nats,
+        ledger: args.ledger,
+        listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
+    };
+    service.run(asked_to_stop()).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,96 @@
+//! Everything that can be configured: the only file that reads the environment.
+//!
+//! Each setting is a flag and a variable; `--help` of a verb lists what it takes.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use florin_application::Settings;
+
+use crate::telemetry::{DEFAULT_FILTER, Format};
+
+/// Where the journal is.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArgs {
+    /// The ledger's Postgres, as the service's role.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: String,
+}
+
+/// Where the journal is, for who may change the schema.
+#[derive(Debug, Clone, Args)]
+pub struct AdminArgs {
+    /// The ledger's Postgres, as a role that may create tables and roles.
+    #[arg(long, env = "DATABASE_ADMIN_URL", hide_env_values = true, value_name = "URL")]
+    pub database_admin_url: String,
+}
+
+/// How many partitions the ledger has.
+#[derive(Debug, Clone, Args)]
+pub struct PartitionArgs {
+    /// Partitions of the ledger, fixed when it is created (then 1 unless said).
+    #[arg(long, env = "FLORIN_PARTITIONS", value_name = "N")]
+    pub partitions: Option<u32>,
+}
+
+/// How the ledger behaves.
+#[derive(Debug, Clone, Args)]
+pub struct LedgerArgs {
+    /// Whether incoming money opens a wallet that was never opened.
+    #[arg(long, env = "FLORIN_AUTO_OPEN", default_value_t = true, action = ArgAction::Set)]
+    pub auto_open: bool,
+    /// Wallets held in memory, over all partitions; about 250 bytes each.
+    #[arg(
+        long,
+        env = "FLORIN_CACHED_WALLETS",
+        default_value_t = Settings::CACHED_WALLETS,
+        value_name = "N"
+    )]
+    pub cached_wallets: usize,
+}
+
+impl LedgerArgs {
+    /// As the application takes them.
+    pub fn settings(&self) -> Settings {
+        Settings { auto_open: self.auto_open, cached_wallets: self.cached_wallets }
+    }
+}
+
+/// Where events are published.
+#[derive(Debug, Clone, Args)]
+pub struct NatsArgs {
+    /// The NATS server; without one, commands work and nothing is published.
+    #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
+    pub nats_url: Option<String>,
+}
+
+/// Where the service listens.
+#[derive(Debug, Clone, Args)]
+pub struct ListenArgs {
+    /// The address to listen on.
+    #[arg(long, env = "FLORIN_HOST", default_value = "127.0.0.1", value_name = "IP")]
+    pub host: IpAddr,
+    /// The port to listen on; 0 for any free one.
+    #[arg(long, env = "FLORIN_PORT", default_value_t = 3000)]
+    pub port: u16,
+}
+
+/// Where `florin dev` keeps everything.
+#[derive(Debug, Clone, Args)]
+pub struct DataArgs {
+    /// The directory of the private Postgres and NATS, kept between runs.
+    #[arg(long, env = "FLORIN_DATA_DIR", default_value = "./data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// Which events, as `tracing` filters them: `info`, `florin_adapters=debug,http=warn` …
+    #[arg(long, env = "FLORIN_LOG", default_value = DEFAULT_FILTER, value_name = "FILTER")]
+    pub log: String,
+    /// How they look.
+    #[arg(long, env = "FLORIN_LOG_FORMAT", default_value = "auto", value_name = "FORMAT")]
+    pub log_format: Format,
+}

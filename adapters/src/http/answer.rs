@@ -1,0 +1,247 @@
+//! What a client is told when all went well: amounts as strings in the scale of their currency,
+//! times in RFC 3339 with microseconds, `ETag` with the version that the next `If-Match` may name.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use chrono::{DateTime, SecondsFormat, Utc};
+use florin_application::command::{
+    Direction, Movement, RequestId, TransferReceipt, TransferState, WalletState,
+};
+use florin_domain::transfer::Phase;
+use florin_domain::wallet::Status;
+use florin_domain::{Currency, Metadata, Owner, TransactionId, TransferId, WalletId};
+use rust_decimal::Decimal;
+use serde::{Serialize, Serializer};
+
+use super::problem::{Problem, Reason};
+
+/// Says that the outcome was decided earlier, under the same key.
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// A wallet, as of one version.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WalletAnswer<'a> {
+    id: &'a WalletId,
+    wallet_id: &'a WalletId,
+    exists: bool,
+    currency: Currency,
+    balance: Decimal,
+    status: Status,
+    owner: Option<&'a Owner>,
+    version: u64,
+    partition: u32,
+    position: u64,
+    created_at: Time,
+    updated_at: Time,
+}
+
+/// A deposit or a withdrawal.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MovementAnswer<'a> {
+    transaction_id: TransactionId,
+    wallet_id: &'a WalletId,
+    #[serde(rename = "type")]
+    direction: Direction,
+    amount: Decimal,
+    currency: Currency,
+    balance: Decimal,
+    version: u64,
+    partition: u32,
+    position: u64,
+    recorded_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a RequestId>,
+}
+
+/// A transfer that moved money, or has begun to. The version is the source's.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReceiptAnswer<'a> {
+    transfer_id: TransferId,
+    status: Phase,
+    from_wallet_id: &'a WalletId,
+    to_wallet_id: &'a WalletId,
+    amount: Decimal,
+    currency: Currency,
+    from_balance: Decimal,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_balance: Option<Decimal>,
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_version: Option<u64>,
+    partition: u32,
+    position: u64,
+    recorded_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a RequestId>,
+}
+
+/// A transfer, as of its last event. The version is its own.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TransferAnswer<'a> {
+    transfer_id: TransferId,
+    status: Phase,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    from_wallet_id: &'a WalletId,
+    to_wallet_id: &'a WalletId,
+    amount: Decimal,
+    currency: Currency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_balance: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_balance: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Metadata>,
+    version: u64,
+    partition: u32,
+    position: u64,
+    created_at: Time,
+    updated_at: Time,
+}
+
+/// A wallet.
+pub(super) fn wallet(status: StatusCode, state: &WalletState) -> Result<Response, Problem> {
+    let account = &state.account;
+    let body = WalletAnswer {
+        id: &state.wallet_id,
+        wallet_id: &state.wallet_id,
+        exists: true,
+        currency: account.currency,
+        balance: account.balance,
+        status: account.status,
+        owner: account.owner.as_ref(),
+        version: state.version,
+        partition: state.partition,
+        position: state.position,
+        created_at: Time(state.opened_at),
+        updated_at: Time(state.updated_at),
+    };
+    versioned(status, state.version, &body)
+}
+
+/// A deposit or a withdrawal.
+pub(super) fn movement(
+    movement: &Movement,
+    request_id: Option<&RequestId>,
+) -> Result<Response, Problem> {
+    let body = MovementAnswer {
+        transaction_id: movement.transaction_id,
+        wallet_id: &movement.wallet_id,
+        direction: movement.direction,
+        amount: movement.amount.value(),
+        currency: movement.amount.currency(),
+        balance: movement.balance,
+        version: movement.version,
+        partition: movement.partition,
+        position: movement.position,
+        recorded_at: Time(movement.recorded_at),
+        request_id,
+    };
+    versioned(StatusCode::CREATED, movement.version, &body)
+}
+
+/// A transfer that completed, or that goes on while the client may look at its `Location`.
+pub(super) fn receipt(
+    receipt: &TransferReceipt,
+    request_id: Option<&RequestId>,
+    called: &Uri,
+) -> Result<Response, Problem> {
+    let credit = receipt.credit.as_ref();
+    let body = ReceiptAnswer {
+        transfer_id: receipt.transfer_id,
+        status: receipt.phase,
+        from_wallet_id: &receipt.from,
+        to_wallet_id: &receipt.to,
+        amount: receipt.amount.value(),
+        currency: receipt.amount.currency(),
+        from_balance: receipt.debit.balance,
+        to_balance: credit.map(|leg| leg.balance),
+        version: receipt.debit.version,
+        to_version: credit.map(|leg| leg.version),
+        partition: receipt.partition,
+        position: receipt.position,
+        recorded_at: Time(receipt.recorded_at),
+        request_id,
+    };
+    if receipt.phase == Phase::Completed {
+        return versioned(StatusCode::CREATED, body.version, &body);
+    }
+    let version = if called.path().starts_with("/v1/") { "/v1" } else { "" };
+    let location = format!("{version}/transfers/{}", receipt.transfer_id);
+    let response = versioned(StatusCode::ACCEPTED, body.version, &body)?;
+    Ok(located(response, &location))
+}
+
+/// A transfer on record.
+pub(super) fn transfer(state: &TransferState) -> Result<Response, Problem> {
+    let details = &state.details;
+    let body = TransferAnswer {
+        transfer_id: state.transfer_id,
+        status: details.phase,
+        reason: details.refusal.as_ref().map(|why| Reason(why.into())),
+        from_wallet_id: &details.from,
+        to_wallet_id: &details.to,
+        amount: details.amount.value(),
+        currency: details.amount.currency(),
+        from_balance: details.debit.as_ref().map(|leg| leg.balance),
+        to_balance: details.credit.as_ref().map(|leg| leg.balance),
+        request_id: state.request_id.as_deref(),
+        metadata: details.metadata.as_ref(),
+        version: state.version,
+        partition: state.partition,
+        position: state.position,
+        created_at: Time(state.initiated_at),
+        updated_at: Time(state.updated_at),
+    };
+    versioned(StatusCode::OK, state.version, &body)
+}
+
+/// Says where the thing is that was made.
+pub(super) fn located(mut response: Response, location: &str) -> Response {
+    // Paths that were matched, ids and UUIDs are fit for a header.
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// A body with nothing to say about versions.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
+    let text = serde_json::to_vec(body).map_err(|error| {
+        tracing::error!(target: "http", %error, "an answer has no JSON text");
+        Problem::internal()
+    })?;
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Result<Response, Problem> {
+    let mut response = json(status, body)?;
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{version}\"")) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// RFC 3339 in UTC, with the microseconds that the journal keeps.
+#[derive(Debug)]
+struct Time(DateTime<Utc>);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, true))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! A write as it arrives: fields, key, condition and trace, checked before a handler sees them.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use florin_application::command::RequestId;
+
+use super::code::Code;
+use super::fields::Fields;
+use super::if_match::IfMatch;
+use super::key;
+use super::problem::Problem;
+use super::trace;
+
+/// The largest body: sixteen times the largest metadata, so that nothing in bounds is near it.
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What a write brings.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Where it was sent.
+    pub(super) uri: Uri,
+    /// Its body.
+    pub(super) fields: Fields,
+    /// Its idempotency key.
+    pub(super) request_id: Option<RequestId>,
+    /// Its condition.
+    pub(super) if_match: Option<IfMatch>,
+    /// The trace that it belongs to.
+    pub(super) traceparent: Option<Arc<str>>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Call {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+        let headers = std::mem::take(request.headers_mut());
+        let uri = request.uri().clone();
+        let if_match = IfMatch::of(&headers)?;
+        let body = read(request, state).await?;
+        if !body.is_empty() && !is_json(&headers) {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "Bodies are JSON: send Content-Type: application/json.",
+            ));
+        }
+        let mut fields = Fields::parse(&body)?;
+        let request_id = key::agreed(&headers, fields.request_ids()?)?;
+        let traceparent = trace::traceparent(&headers).map(Arc::from);
+        Ok(Self { uri, fields, request_id, if_match, traceparent })
+    }
+}
+
+async fn read<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes, Problem> {
+    DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
+    Bytes::from_request(request, state).await.map_err(|error| {
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let why = format!("A body is at most {MAX_BODY_BYTES} bytes: send less.");
+            return Problem::new(Code::BodyTooLarge, why);
+        }
+        Problem::new(Code::MalformedBody, "The body did not arrive whole: send it again.")
+    })
+}
+
+/// `application/json`, whatever its parameters: JSON is UTF-8.
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}

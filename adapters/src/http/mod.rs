@@ -1,0 +1,59 @@
+//! HTTP: parses a request, asks the ledger one thing, renders the answer.
+//!
+//! ```text
+//! request ─▶ observe ─▶ routes/<endpoint> ─▶ submit ─▶ Ledger
+//!            trace id   path, call, fields              │
+//! response ◀─ problem ◀──────── answer, refusal ◀───────┘
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `routes` | the route table, one endpoint per file |
+//! | `call`, `fields`, `number`, `key`, `if_match`, `path` | a request, checked part by part |
+//! | `submit`, `answer` | outcomes as JSON |
+//! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
+//! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
+//! | `health`, `serve` | readiness, and the server |
+//!
+//! Bounds: a body has 64 KiB (413), a request 15 s (503), a shutdown one second more.
+//!
+//! Deliberately absent: rules about wallets. A request that is well formed goes to the ledger.
+
+mod answer;
+mod call;
+mod code;
+mod fields;
+mod health;
+mod if_match;
+mod key;
+mod number;
+mod observe;
+mod path;
+mod problem;
+mod refusal;
+mod routes;
+mod serve;
+mod submit;
+mod trace;
+
+use std::sync::Arc;
+
+use florin_application::Ledger;
+
+pub use health::{Dependencies, Health, Missing};
+pub use routes::router;
+pub use serve::serve;
+
+/// What the endpoints share.
+#[derive(Clone)]
+pub struct Api {
+    /// Where commands go.
+    pub ledger: Ledger,
+    /// Whether a deposit opens a wallet that was never opened.
+    pub auto_open: bool,
+    /// What `/readyz` asks.
+    pub health: Arc<dyn Health>,
+}
+
+#[cfg(test)]
+mod tests;

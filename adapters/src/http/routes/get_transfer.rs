@@ -1,0 +1,25 @@
+//! `GET /transfers/{id}`: the transfer as the journal has it now.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::http::Api;
+use crate::http::answer;
+use crate::http::code::Code;
+use crate::http::path::TransferPath;
+use crate::http::problem::{Member, Problem};
+
+pub(super) async fn get(
+    State(api): State<Api>,
+    TransferPath(id): TransferPath,
+) -> Result<Response, Problem> {
+    let transfer = api.ledger.transfer(id).await?;
+    let transfer = transfer.ok_or_else(|| {
+        Problem::new(
+            Code::TransferNotFound,
+            "No transfer is on record under this id: correct it, or send the transfer.",
+        )
+        .with("transferId", Member::Text(id.to_string()))
+    })?;
+    answer::transfer(&transfer)
+}

@@ -1,0 +1,69 @@
+//! The route table. Every route answers at the root and under `/v1`, and those of wallets with
+//! `/wallet` for `/wallets` as well, as the older systems had it.
+
+mod close;
+mod deposit;
+mod freeze;
+mod get_transfer;
+mod get_wallet;
+mod livez;
+mod open;
+mod readyz;
+mod transfer;
+mod transfer_between;
+mod unfreeze;
+mod withdraw;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+
+use super::Api;
+use super::code::Code;
+use super::observe::{Observe, REQUEST_TIMEOUT};
+use super::problem::Problem;
+
+fn table() -> [(&'static str, MethodRouter<Api>); 13] {
+    [
+        ("/wallets", post(open::post)),
+        ("/wallets/{id}", get(get_wallet::get)),
+        ("/wallets/{id}/deposit", post(deposit::post)),
+        ("/wallets/{id}/withdraw", post(withdraw::post)),
+        ("/wallets/{id}/transfer", post(transfer::post)),
+        ("/wallets/{id}/freeze", post(freeze::post)),
+        ("/wallets/{id}/unfreeze", post(unfreeze::post)),
+        ("/wallets/{id}/close", post(close::post)),
+        // A wallet may have the name of this route.
+        ("/wallets/transfer", post(transfer_between::post).get(get_wallet::get)),
+        ("/transfers", post(transfer_between::post)),
+        ("/transfers/{id}", get(get_transfer::get)),
+        ("/livez", get(livez::get)),
+        ("/readyz", get(readyz::get)),
+    ]
+}
+
+/// The service, without a listener.
+pub fn router(api: Api) -> Router {
+    let mut router = Router::new();
+    for prefix in ["", "/v1"] {
+        for (path, methods) in table() {
+            if let Some(rest) = path.strip_prefix("/wallets") {
+                let singular = format!("{prefix}/wallet{rest}");
+                router = router.route(&singular, methods.clone());
+            }
+            router = router.route(&format!("{prefix}{path}"), methods);
+        }
+    }
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(Observe { timeout: REQUEST_TIMEOUT })
+        .with_state(api)
+}
+
+async fn not_found() -> Problem {
+    Problem::new(Code::NotFound, "There is no such route: see the route table of the API.")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "This route has other methods: see Allow.")
+}

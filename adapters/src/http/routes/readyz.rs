@@ -1,0 +1,30 @@
+//! `GET /readyz`: commands can be accepted, or what is missing for that.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::http::Api;
+use crate::http::answer;
+use crate::http::code::Code;
+use crate::http::problem::{Member, Problem};
+
+/// `missing` is what the service does without for now.
+#[derive(Debug, Serialize)]
+struct Ready {
+    status: &'static str,
+    missing: Vec<&'static str>,
+}
+
+pub(super) async fn get(State(api): State<Api>) -> Result<Response, Problem> {
+    let found = api.health.missing().await;
+    let missing = found.iter().map(|missing| missing.name).collect();
+    if found.iter().any(|missing| missing.required) {
+        let detail = "The service cannot accept commands without what is missing.";
+        let problem = Problem::new(Code::Unavailable, detail);
+        return Err(problem.with("missing", Member::Names(missing)));
+    }
+    let status = "ready";
+    answer::json(StatusCode::OK, &Ready { status, missing })
+}

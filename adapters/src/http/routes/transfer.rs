@@ -1,0 +1,40 @@
+//! `POST /wallets/{id}/transfer`: `toWalletId` `amount` `currency?` `requestId?` `metadata?`; moves
+//! money to another wallet.
+
+use axum::extract::State;
+use axum::response::Response;
+use florin_application::Command;
+use florin_application::command::NewTransfer;
+use florin_domain::{TransferId, WalletId};
+use uuid::Uuid;
+
+use crate::http::Api;
+use crate::http::call::Call;
+use crate::http::path::WalletPath;
+use crate::http::problem::Problem;
+use crate::http::submit::submit;
+
+pub(super) async fn post(
+    State(api): State<Api>,
+    WalletPath(from): WalletPath,
+    call: Call,
+) -> Result<Response, Problem> {
+    transfer(&api, from, call).await
+}
+
+/// The rest of the body, once the source is known.
+pub(super) async fn transfer(
+    api: &Api,
+    from: WalletId,
+    mut call: Call,
+) -> Result<Response, Problem> {
+    let command = Command::Transfer(NewTransfer {
+        transfer_id: TransferId(Uuid::now_v7()),
+        from,
+        to: call.fields.target()?,
+        amount: call.fields.amount()?,
+        currency: call.fields.currency()?,
+        metadata: call.fields.metadata()?,
+    });
+    submit(api, call, command).await
+}

@@ -1,0 +1,21 @@
+//! `POST /wallets/{id}/unfreeze`: `reason?` `requestId?`; money may leave the wallet again.
+
+use axum::extract::State;
+use axum::response::Response;
+use florin_domain::WalletCommand;
+use florin_domain::wallet::Unfreeze;
+
+use crate::http::Api;
+use crate::http::call::Call;
+use crate::http::path::WalletPath;
+use crate::http::problem::Problem;
+use crate::http::submit::{of_wallet, submit};
+
+pub(super) async fn post(
+    State(api): State<Api>,
+    WalletPath(id): WalletPath,
+    mut call: Call,
+) -> Result<Response, Problem> {
+    let command = WalletCommand::Unfreeze(Unfreeze { reason: call.fields.reason()? });
+    submit(&api, call, of_wallet(id, command)).await
+}

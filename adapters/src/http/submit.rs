@@ -1,0 +1,106 @@
+//! From a command to its answer: the one place where the ledger's outcomes become HTTP.
+
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use florin_application::command::{Answer, Command, Outcome, Receipt, Refused, Request, RequestId};
+use florin_domain::{Refusal, WalletCommand, WalletId};
+
+use super::Api;
+use super::answer::{self, REPLAYED};
+use super::call::Call;
+use super::if_match::IfMatch;
+use super::problem::{Member, Problem};
+use super::refusal::wallet_not_found;
+
+/// A command to the wallet in the path.
+pub(super) fn of_wallet(id: WalletId, command: WalletCommand) -> Command {
+    Command::Wallet { id, id_is_new: false, command }
+}
+
+/// Carries a command to its outcome and renders that.
+pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Response, Problem> {
+    let asked = Asked::of(&call, &command);
+    let request = Request {
+        command,
+        request_id: call.request_id,
+        expected_version: call.if_match.and_then(IfMatch::version),
+        traceparent: call.traceparent,
+    };
+    let Answer { outcome, replayed } = api.ledger.submit(request).await?;
+    match outcome {
+        Outcome::Accepted(receipt) => {
+            let mut response = asked.accepted(&receipt)?;
+            if replayed {
+                let headers = response.headers_mut();
+                headers.insert(REPLAYED, HeaderValue::from_static("true"));
+            }
+            Ok(response)
+        }
+        Outcome::Refused(refused) => Err(Problem { replayed, ..asked.refused(&refused) }),
+    }
+}
+
+/// What of a request its answer needs.
+#[derive(Debug)]
+struct Asked {
+    uri: Uri,
+    request_id: Option<RequestId>,
+    opens: bool,
+    wallet: WalletId,
+    target: Option<WalletId>,
+}
+
+impl Asked {
+    fn of(call: &Call, command: &Command) -> Self {
+        let (opens, target) = match command {
+            Command::Wallet { command, .. } => (matches!(command, WalletCommand::Open(_)), None),
+            Command::Transfer(transfer) => (false, Some(transfer.to.clone())),
+        };
+        Self {
+            uri: call.uri.clone(),
+            request_id: call.request_id.clone(),
+            opens,
+            wallet: command.wallet().clone(),
+            target,
+        }
+    }
+
+    fn accepted(&self, receipt: &Receipt) -> Result<Response, Problem> {
+        let request_id = self.request_id.as_ref();
+        match receipt {
+            Receipt::Wallet(state) if self.opens => {
+                // Not the id of the request: under its key, this is the wallet that was opened first.
+                let location = format!("{}/{}", self.uri.path(), state.wallet_id);
+                let response = answer::wallet(StatusCode::CREATED, state)?;
+                Ok(answer::located(response, &location))
+            }
+            Receipt::Wallet(state) => answer::wallet(StatusCode::OK, state),
+            Receipt::Movement(movement) => answer::movement(movement, request_id),
+            Receipt::Transfer(receipt) => answer::receipt(receipt, request_id, &self.uri),
+            Receipt::Leg(_) => {
+                tracing::error!(target: "http", "a client's command was answered with a leg");
+                Err(Problem::internal())
+            }
+        }
+    }
+
+    fn refused(self, refused: &Refused) -> Problem {
+        // A transfer is on record only if its source exists, so it is the target that does not.
+        let missing = match (refused.transfer_id, self.target) {
+            (Some(_), Some(target)) => target,
+            (None, _) | (_, None) => self.wallet,
+        };
+        let problem = if refused.refusal == Refusal::WalletNotFound {
+            wallet_not_found(&missing)
+        } else {
+            Problem::from(&refused.refusal)
+        };
+        match refused.transfer_id {
+            Some(id) => problem.with("transferId", Member::Text(id.to_string())),
+            None => problem,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
