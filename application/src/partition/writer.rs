@@ -26,7 +26,7 @@ use super::state::{State, is_over};
 use super::transfer::{Rules, outcome};
 use super::{Job, MAX_BATCH, Pending, Reply, Task};
 use crate::clock::Clock;
-use crate::command::{Answer, Command, Key, SubmitError};
+use crate::command::{Answer, Command, Key, Outcome, SubmitError};
 use crate::journal::{
     AppendError, JournalError, KeptKey, PartitionJournal, Tail, TransferRecord, WalletRecord,
 };
@@ -70,7 +70,11 @@ enum Failure {
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
-        Self::Unavailable(error)
+        match error {
+            JournalError::Unavailable(_) => Self::Unavailable(error),
+            // What cannot be read stays so: only the jobs that need it may fail.
+            JournalError::Corrupt(cause) => Self::Rejected(cause),
+        }
     }
 }
 
@@ -96,10 +100,12 @@ impl Writer {
             }
             Err(Failure::Contended) => fail(jobs, &SubmitError::Busy),
             Err(Failure::Rejected(cause)) if jobs.len() == 1 => {
+                self.forget().await;
                 tracing::error!(partition = self.parts.partition, %cause, "command rejected");
                 fail(jobs, &SubmitError::Rejected);
             }
             Err(Failure::Rejected(_)) => {
+                self.forget().await;
                 for job in jobs {
                     Box::pin(self.process(vec![job])).await;
                 }
@@ -138,7 +144,7 @@ impl Writer {
                 }
                 Err(AppendError::KeyTaken) => found.extend(self.find_keys(&draft).await?),
                 Err(AppendError::Rejected(cause)) => return Err(Failure::Rejected(cause)),
-                Err(AppendError::Unavailable(cause)) => return Err(Failure::Unavailable(cause)),
+                Err(AppendError::Unavailable(cause)) => return Err(cause.into()),
             }
         }
         self.parts.journal.release().await;
@@ -226,15 +232,9 @@ impl Writer {
         }
     }
 
-    fn answer(
-        &self,
-        reply: Reply,
-        decided: Decided,
-        outcomes: &[Option<Arc<crate::command::Outcome>>],
-    ) {
-        let answer = |outcome: &crate::command::Outcome, replayed| {
-            Ok(Answer { outcome: outcome.clone(), replayed })
-        };
+    fn answer(&self, reply: Reply, decided: Decided, outcomes: &[Option<Arc<Outcome>>]) {
+        let answer =
+            |outcome: &Outcome, replayed| Ok(Answer { outcome: outcome.clone(), replayed });
         // Whether anybody still listens makes no difference: what is decided stands.
         match (reply, decided) {
             (Reply::Answer(reply), Decided::Outcome(outcome)) => {
@@ -267,11 +267,16 @@ impl Writer {
         }
     }
 
-    /// Forgets what may not be true any more, says so once, and waits a little.
-    async fn back_off(&mut self, cause: &JournalError) {
+    /// Forgets what may not be true any more; the next batch begins by looking.
+    async fn forget(&mut self) {
         self.parts.journal.release().await;
         self.state = State::new(self.parts.max_wallets);
         self.is_current = false;
+    }
+
+    /// Forgets, says so once, and waits a little.
+    async fn back_off(&mut self, cause: &JournalError) {
+        self.forget().await;
         let wait = match self.backoff {
             None => {
                 tracing::warn!(partition = self.parts.partition, %cause, "journal unavailable");
@@ -309,7 +314,7 @@ fn wallets_of(task: &Task, unfinished: &HashMap<TransferId, TransferRecord>) -> 
     }
 }
 
-fn outcome_of(decided: &Decided) -> Option<Arc<crate::command::Outcome>> {
+fn outcome_of(decided: &Decided) -> Option<Arc<Outcome>> {
     match decided {
         Decided::Outcome(outcome) => Some(Arc::clone(outcome)),
         Decided::Replay(_)
