@@ -99,34 +99,34 @@ pub fn transfer(from: &WalletId, to: &WalletId, amount: &str) -> Command {
 
 /// The receipt of a deposit or withdrawal.
 pub fn movement(answer: Answer) -> Movement {
-    match answer.outcome {
-        Outcome::Accepted(Receipt::Movement(movement)) => movement,
-        other => panic!("no movement: {other:?}"),
-    }
+    let Outcome::Accepted(Receipt::Movement(movement)) = answer.outcome else {
+        panic!("no movement: {answer:?}")
+    };
+    movement
 }
 
 /// The receipt of a transfer.
 pub fn transferred(answer: Answer) -> TransferReceipt {
-    match answer.outcome {
-        Outcome::Accepted(Receipt::Transfer(receipt)) => receipt,
-        other => panic!("no transfer: {other:?}"),
-    }
+    let Outcome::Accepted(Receipt::Transfer(receipt)) = answer.outcome else {
+        panic!("no transfer: {answer:?}")
+    };
+    receipt
 }
 
 /// The wallet that an answer shows.
 pub fn wallet_of(answer: Answer) -> WalletState {
-    match answer.outcome {
-        Outcome::Accepted(Receipt::Wallet(state)) => state,
-        other => panic!("no wallet: {other:?}"),
-    }
+    let Outcome::Accepted(Receipt::Wallet(state)) = answer.outcome else {
+        panic!("no wallet: {answer:?}")
+    };
+    state
 }
 
 /// The reason of a refusal, and the failed transfer on record for it.
 pub fn refused(answer: Answer) -> (Refusal, Option<TransferId>) {
-    match answer.outcome {
-        Outcome::Refused(Refused { refusal, transfer_id }) => (refusal, transfer_id),
-        other => panic!("not refused: {other:?}"),
-    }
+    let Outcome::Refused(Refused { refusal, transfer_id }) = answer.outcome else {
+        panic!("not refused: {answer:?}")
+    };
+    (refusal, transfer_id)
 }
 
 /// The balance of a leg, as text.

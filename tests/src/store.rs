@@ -24,7 +24,7 @@ pub enum Store {
     /// In memory.
     Memory(MemoryJournal),
     /// In a database of its own.
-    Postgres(PostgresJournal, DatabaseUrls),
+    Postgres(Box<PostgresJournal>, DatabaseUrls),
 }
 
 impl Store {
@@ -38,14 +38,14 @@ impl Store {
         let urls = database().await;
         migrate(&urls.admin, Some(partitions)).await.unwrap();
         let journal = PostgresJournal::open(&urls.service, Some(partitions)).await.unwrap();
-        Self::Postgres(journal, urls)
+        Self::Postgres(Box::new(journal), urls)
     }
 
     /// The journal, as another process would open it.
     pub fn journal(&self) -> Arc<dyn Journal> {
         match self {
             Self::Memory(journal) => Arc::new(journal.clone()),
-            Self::Postgres(journal, _) => Arc::new(journal.clone()),
+            Self::Postgres(journal, _) => Arc::new(PostgresJournal::clone(journal)),
         }
     }
 

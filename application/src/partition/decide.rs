@@ -297,20 +297,20 @@ fn wallet_outcome(
         About::Wallet(id) => id.map(|id| id.0),
     };
     let leg = draft.command_wallet(id, command, &submission.metadata(correlation));
-    let receipt = leg.and_then(|leg| receipt(draft, id, about, leg));
+    let receipt = leg.and_then(|leg| receipt(draft, id, &about, &leg));
     match receipt {
         Ok(receipt) => Outcome::Accepted(receipt),
         Err(refusal) => Outcome::Refused(Refused { refusal, transfer_id: None }),
     }
 }
 
-fn receipt(draft: &mut Draft, id: &WalletId, about: About, leg: Leg) -> Result<Receipt, Refusal> {
+fn receipt(draft: &mut Draft, id: &WalletId, about: &About, leg: &Leg) -> Result<Receipt, Refusal> {
     let (partition, now) = (draft.batch.partition, draft.batch.recorded_at);
     let record = draft.wallet(id);
     let state = record.state(id, partition).ok_or(Refusal::WalletNotFound)?;
     let (direction, transaction_id, requested) = match about {
         About::Wallet(_) => return Ok(Receipt::Wallet(state)),
-        About::Movement(direction, id, amount) => (direction, id, amount),
+        About::Movement(direction, id, amount) => (*direction, *id, *amount),
     };
     Ok(Receipt::Movement(Movement {
         direction,

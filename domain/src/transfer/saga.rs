@@ -68,8 +68,8 @@ mod tests {
     /// Walks from `alice` with the answers to debit and credit; gives the steps and the events.
     fn walk(
         to: &str,
-        debit: Result<Leg, Refusal>,
-        credit: Result<Leg, Refusal>,
+        debit: &Result<Leg, Refusal>,
+        credit: &Result<Leg, Refusal>,
     ) -> (Vec<Step>, Vec<&'static str>) {
         let (mut transfer, mut steps, mut events) = (Transfer::default(), vec![], vec![]);
         let (from, to) = (id("alice"), id(to));
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn accepted_legs_lead_to_completed() {
-        let (steps, events) = walk("bob", Ok(leg()), Ok(leg()));
+        let (steps, events) = walk("bob", &Ok(leg()), &Ok(leg()));
         assert_eq!(steps, [Step::Debit, Step::Credit, Step::Done]);
         assert_eq!(events, ["TransferInitiated", "TransferDebited", "TransferCompleted"]);
     }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_refused_credit_leads_to_failed_by_way_of_compensated() {
         let refusal = Refusal::WalletClosed;
-        let (steps, events) = walk("bob", Ok(leg()), Err(refusal.clone()));
+        let (steps, events) = walk("bob", &Ok(leg()), &Err(refusal.clone()));
         assert_eq!(steps, [Step::Debit, Step::Credit, Step::Fail(refusal), Step::Done]);
         let path =
             ["TransferInitiated", "TransferDebited", "TransferCompensated", "TransferFailed"];
@@ -110,14 +110,14 @@ mod tests {
 
     #[test]
     fn a_refused_debit_leads_straight_to_failed() {
-        let (steps, events) = walk("bob", Err(Refusal::WalletFrozen), Ok(leg()));
+        let (steps, events) = walk("bob", &Err(Refusal::WalletFrozen), &Ok(leg()));
         assert_eq!(steps, [Step::Debit, Step::Done]);
         assert_eq!(events, ["TransferInitiated", "TransferFailed"]);
     }
 
     #[test]
     fn a_transfer_to_oneself_fails_without_a_step() {
-        let (steps, events) = walk("alice", Ok(leg()), Ok(leg()));
+        let (steps, events) = walk("alice", &Ok(leg()), &Ok(leg()));
         assert_eq!(steps, [Step::Fail(Refusal::SameWallet), Step::Done]);
         assert_eq!(events, ["TransferInitiated", "TransferFailed"]);
     }
