@@ -49,7 +49,7 @@ pub(super) async fn wallets(
             }
         }
     }
-    let mut open = names.clone();
+    let mut open = replay_page(connection, &names, &mut records).await?;
     while !open.is_empty() {
         open = replay_page(connection, &open, &mut records).await?;
     }

@@ -9,7 +9,8 @@ use florin_application::journal::{
     TransferRecord, WalletRecord,
 };
 use florin_domain::WalletId;
-use sqlx::postgres::{PgConnectOptions, PgRow};
+use florin_domain::journal::RecordedEvent;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::timeout;
 
@@ -58,15 +59,53 @@ impl PostgresPartition {
         i32::try_from(self.partition).unwrap_or(i32::MAX)
     }
 
+    /// The head, and then the events up to it. What is written between the two is not missed: it is
+    /// after the head that was read.
     async fn tail(&mut self, known: u64) -> Result<Tail, JournalError> {
+        let head = self.head().await?;
+        let missed = head.position.saturating_sub(known);
+        let events = match missed {
+            0 => Some(Vec::new()),
+            missed if missed <= MAX_TAIL => Some(self.events(known, head.position).await?),
+            _ => None,
+        };
+        Ok(Tail { head, events })
+    }
+
+    async fn head(&mut self) -> Result<Head, JournalError> {
         let number = self.number();
-        let rows = sqlx::query(&tail_statement())
+        let row = sqlx::query(
+            "SELECT p.head_position, p.head_hash, e.recorded_at
+               FROM partitions p
+               LEFT JOIN events e ON e.partition = p.partition AND e.position = p.head_position
+              WHERE p.partition = $1",
+        )
+        .bind(number)
+        .fetch_one(self.connection().await?)
+        .await
+        .map_err(read_error)?;
+        let at: Option<DateTime<Utc>> = column(&row, "recorded_at")?;
+        Ok(Head {
+            position: unsigned(column::<i64>(&row, "head_position")?)?,
+            hash: hash(&column::<Vec<u8>>(&row, "head_hash")?)?,
+            recorded_at: at.unwrap_or(Head::EMPTY.recorded_at),
+        })
+    }
+
+    async fn events(&mut self, after: u64, until: u64) -> Result<Vec<RecordedEvent>, JournalError> {
+        let number = self.number();
+        let statement = format!(
+            "SELECT {COLUMNS} FROM events e
+              WHERE e.partition = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position"
+        );
+        let rows = sqlx::query(&statement)
             .bind(number)
-            .bind(signed(known))
+            .bind(signed(after))
+            .bind(signed(until))
             .fetch_all(self.connection().await?)
             .await
             .map_err(read_error)?;
-        read_tail(&rows, known)
+        rows.iter().map(recorded).collect()
     }
 
     async fn append_locked(&mut self, batch: &Batch) -> Result<(), AppendError> {
@@ -77,38 +116,6 @@ impl PostgresPartition {
         self.is_locked = false;
         Ok(())
     }
-}
-
-/// The head, and the events after `$2` unless they are too many; all in one snapshot.
-fn tail_statement() -> String {
-    format!(
-        "SELECT p.head_position, p.head_hash, h.recorded_at AS head_recorded_at, {COLUMNS}
-           FROM partitions p
-           LEFT JOIN events h ON h.partition = p.partition AND h.position = p.head_position
-           LEFT JOIN events e
-             ON e.partition = p.partition AND e.position > $2
-            AND e.position <= CASE WHEN p.head_position - $2 <= {MAX_TAIL}
-                                   THEN p.head_position ELSE 0 END
-          WHERE p.partition = $1
-          ORDER BY e.position"
-    )
-}
-
-fn read_tail(rows: &[PgRow], known: u64) -> Result<Tail, JournalError> {
-    let first = rows.first().ok_or_else(|| JournalError::corrupt("the partition has no row"))?;
-    let at: Option<DateTime<Utc>> = column(first, "head_recorded_at")?;
-    let head = Head {
-        position: unsigned(column::<i64>(first, "head_position")?)?,
-        hash: hash(&column::<Vec<u8>>(first, "head_hash")?)?,
-        recorded_at: at.unwrap_or(Head::EMPTY.recorded_at),
-    };
-    let missed = head.position.saturating_sub(known);
-    let events = match missed {
-        0 => Some(Vec::new()),
-        missed if missed <= MAX_TAIL => Some(rows.iter().map(recorded).collect::<Result<_, _>>()?),
-        _ => None,
-    };
-    Ok(Tail { head, events })
 }
 
 #[async_trait]

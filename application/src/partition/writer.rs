@@ -86,10 +86,29 @@ impl Writer {
 
     /// Works until the queue is closed.
     pub(crate) async fn run(mut self) {
+        self.warm_up().await;
         let mut jobs = Vec::with_capacity(MAX_BATCH);
         while self.parts.jobs.recv_many(&mut jobs, MAX_BATCH).await > 0 {
             self.process(mem::take(&mut jobs)).await;
         }
+    }
+
+    /// Connects, and runs what every batch runs, so that the first client does not wait for it. A
+    /// journal that is away is met again by the first batch.
+    async fn warm_up(&mut self) {
+        if self.look().await.is_ok() {
+            let _ = self.parts.journal.load_wallets(&[]).await;
+        }
+    }
+
+    /// Takes in what was written before, or while the journal was away.
+    async fn look(&mut self) -> Result<(), JournalError> {
+        if !self.is_current {
+            let tail = self.parts.journal.catch_up(self.state.head.position).await?;
+            self.catch_up(tail).await?;
+            self.is_current = true;
+        }
+        Ok(())
     }
 
     async fn process(&mut self, jobs: Vec<Job>) {
@@ -119,11 +138,7 @@ impl Writer {
 
     /// Decides the jobs and appends what follows, on a head that both agree on.
     async fn settle(&mut self, jobs: &[Job]) -> Result<(Draft, Vec<Decided>), Failure> {
-        if !self.is_current {
-            let tail = self.parts.journal.catch_up(self.state.head.position).await?;
-            self.catch_up(tail).await?;
-            self.is_current = true;
-        }
+        self.look().await?;
         let mut found = HashMap::new();
         for _ in 0..MAX_ROUNDS {
             let (draft, decided) = self.draft(jobs, &found).await?;
