@@ -81,16 +81,10 @@ impl WalletRecord {
     /// # Errors
     /// [`JournalError`] when the event cannot be read or leaves a gap.
     pub fn replay(&mut self, event: &RecordedEvent) -> Result<(), JournalError> {
-        if event.sequence <= self.version {
-            return Ok(());
-        }
-        match decode(event).map_err(JournalError::corrupt)? {
-            Event::Wallet(fact) if event.sequence == self.version + 1 => {
-                self.wallet.apply_event(&fact);
-            }
-            Event::Wallet(_) | Event::Transfer(_) => {
-                return Err(JournalError::gap(event));
-            }
+        match next_of(self.version, event)? {
+            None => return Ok(()),
+            Some(Event::Wallet(fact)) => self.wallet.apply_event(&fact),
+            Some(Event::Transfer(_)) => return Err(JournalError::gap(event)),
         }
         self.mark(event);
         Ok(())
@@ -161,16 +155,10 @@ impl TransferRecord {
     /// # Errors
     /// [`JournalError`] when the event cannot be read or leaves a gap.
     pub fn replay(&mut self, event: &RecordedEvent) -> Result<(), JournalError> {
-        if event.sequence <= self.version {
-            return Ok(());
-        }
-        match decode(event).map_err(JournalError::corrupt)? {
-            Event::Transfer(fact) if event.sequence == self.version + 1 => {
-                self.transfer.apply_event(&fact);
-            }
-            Event::Wallet(_) | Event::Transfer(_) => {
-                return Err(JournalError::gap(event));
-            }
+        match next_of(self.version, event)? {
+            None => return Ok(()),
+            Some(Event::Transfer(fact)) => self.transfer.apply_event(&fact),
+            Some(Event::Wallet(_)) => return Err(JournalError::gap(event)),
         }
         self.mark(event);
         Ok(())
@@ -199,6 +187,15 @@ impl TransferRecord {
             initiated_at: self.initiated_at,
             updated_at: self.updated_at,
         })
+    }
+}
+
+/// The event, if it is the next one of a stream at that version; `None` if the stream has it.
+fn next_of(version: u64, recorded: &RecordedEvent) -> Result<Option<Event>, JournalError> {
+    match recorded.sequence {
+        known if known <= version => Ok(None),
+        next if next == version + 1 => decode(recorded).map(Some).map_err(JournalError::corrupt),
+        _ => Err(JournalError::gap(recorded)),
     }
 }
 
@@ -235,6 +232,20 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A batch without anything in it yet.
+    pub fn new(partition: u32, expected: Head, recorded_at: DateTime<Utc>) -> Self {
+        Self {
+            partition,
+            expected,
+            recorded_at,
+            events: Vec::new(),
+            keys: Vec::new(),
+            settled: Vec::new(),
+            started: Vec::new(),
+            finished: Vec::new(),
+        }
+    }
+
     /// A batch that would change nothing.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.keys.is_empty()

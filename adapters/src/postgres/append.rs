@@ -7,7 +7,8 @@
 
 use std::sync::LazyLock;
 
-use florin_application::journal::{AppendError, Batch, JournalError};
+use chrono::DateTime;
+use florin_application::journal::{AppendError, Batch, Head, JournalError};
 use sqlx::PgConnection;
 use sqlx::error::DatabaseError;
 
@@ -86,6 +87,22 @@ pub(super) async fn append(
         Ok(None) => Err(AppendError::Moved),
         Err(error) => Err(classify(error)),
     }
+}
+
+/// Has Postgres parse and plan the ordinary statements on a new connection, by appending nothing after
+/// a head that cannot be: so that the first client does not wait for it.
+pub(super) async fn warm_up(
+    connection: &mut PgConnection,
+    partition: u32,
+) -> Result<(), AppendError> {
+    let expected = Head { position: u64::MAX, ..Head::EMPTY };
+    let batch = Batch::new(partition, expected, DateTime::UNIX_EPOCH);
+    let [events_only, with_keys, _] = &*STATEMENTS;
+    let moved = bind_events(sqlx::query(events_only), &batch).execute(&mut *connection).await;
+    moved.map_err(classify)?;
+    let moved = bind_keys(bind_events(sqlx::query(with_keys), &batch), &batch)?;
+    moved.execute(connection).await.map_err(classify)?;
+    Ok(())
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;

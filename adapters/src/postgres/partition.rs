@@ -37,10 +37,13 @@ impl PostgresPartition {
             None => {
                 self.is_locked = false;
                 let connecting = PgConnection::connect_with(&self.options);
-                match timeout(CONNECT_WAIT, connecting).await {
+                let mut connection = match timeout(CONNECT_WAIT, connecting).await {
                     Ok(connected) => connected.map_err(read_error)?,
                     Err(elapsed) => return Err(JournalError::Unavailable(elapsed.into())),
-                }
+                };
+                let warm = append::warm_up(&mut connection, self.partition).await;
+                warm.map_err(|error| JournalError::Unavailable(error.into()))?;
+                connection
             }
         };
         Ok(self.connection.insert(connection))

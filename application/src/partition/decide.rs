@@ -189,8 +189,9 @@ impl Context<'_> {
     fn settle(&self, draft: &mut Draft, id: TransferId, credit: &Result<Leg, Refusal>) -> Decided {
         let under_way = || self.state.unfinished.get(&id).cloned();
         let Some(mut record) = draft.transfers.get(&id).cloned().or_else(under_way) else {
-            // Another process has settled it; its outcome is kept under the client's key.
-            return Decided::Failed(SubmitError::Unavailable);
+            // Another process took it for abandoned and has settled it. Its client has long been told
+            // that it is under way, and finds the outcome under its key.
+            return Decided::Failed(SubmitError::Rejected);
         };
         let metadata = EventMetadata {
             request_id: record.request_id.as_deref().map(Into::into),

@@ -40,17 +40,12 @@ impl Draft {
         now: DateTime<Utc>,
     ) -> Self {
         Self {
-            batch: Batch {
+            // Stored times are whole microseconds, and never run backwards in a partition.
+            batch: Batch::new(
                 partition,
-                expected: state.head,
-                // Stored times are whole microseconds, and never run backwards in a partition.
-                recorded_at: now.trunc_subsecs(6).max(state.head.recorded_at),
-                events: Vec::new(),
-                keys: Vec::new(),
-                settled: Vec::new(),
-                started: Vec::new(),
-                finished: Vec::new(),
-            },
+                state.head,
+                now.trunc_subsecs(6).max(state.head.recorded_at),
+            ),
             wallets,
             transfers: HashMap::new(),
             key_owners: HashMap::new(),
