@@ -1,0 +1,15 @@
+//! The contract over HTTP, row by row: real server, real Postgres.
+
+mod amounts;
+mod in_flight;
+mod keys;
+mod malformed;
+mod older_systems;
+mod outages;
+mod refusals;
+mod traces;
+mod transfers;
+mod wallets;
+
+/// Where the routes of wallets answer.
+const PREFIXES: [&str; 4] = ["/wallets", "/wallet", "/v1/wallets", "/v1/wallet"];

@@ -1,0 +1,215 @@
+//! The service in this process: its router and its server on a free port, over a fresh Postgres.
+//!
+//! A test ends with [`Service::finish`], which stops the server and audits the journal.
+
+use std::io;
+use std::sync::Arc;
+
+use florin_adapters::clock::SystemClock;
+use florin_adapters::http::{Api, Dependencies, router, serve};
+use florin_application::{Ledger, Settings};
+use florin_projections::audit::Summary;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::store::Store;
+
+/// A running service.
+pub struct Service {
+    store: Store,
+    ledger: Ledger,
+    url: String,
+    client: Client,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<io::Result<()>>,
+    end: End,
+}
+
+impl Service {
+    /// A service on a database of its own, in the shared Postgres.
+    pub async fn start(partitions: u32) -> Self {
+        Self::with(partitions, &Settings::default()).await
+    }
+
+    /// One in which only `POST /wallets` opens a wallet (`FLORIN_AUTO_OPEN=false`).
+    pub async fn without_auto_open(partitions: u32) -> Self {
+        Self::with(partitions, &Settings { auto_open: false, ..Settings::default() }).await
+    }
+
+    /// One with other settings.
+    pub async fn with(partitions: u32, settings: &Settings) -> Self {
+        Self::on(Store::postgres(partitions).await, settings).await
+    }
+
+    /// One on a journal in Postgres that exists already.
+    pub async fn on(store: Store, settings: &Settings) -> Self {
+        let Store::Postgres(journal, _) = &store else {
+            panic!("the service keeps its journal in Postgres");
+        };
+        let health = Dependencies { postgres: journal.pool().clone(), nats: None };
+        let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
+        let auto_open = settings.auto_open;
+        let api = Api { ledger: ledger.clone(), auto_open, health: Arc::new(health) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async move { stopped.await.unwrap_or_default() };
+        let serving = tokio::spawn(serve(listener, router(api), stopped));
+        let end = End { is_reached: false };
+        Self { store, ledger, url, client: Client::new(), stop, serving, end }
+    }
+
+    /// The journal under it.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The ledger in it, for what is too much for HTTP.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Reads.
+    pub async fn get(&self, path: &str) -> Answer {
+        send(self.request(Method::GET, path)).await
+    }
+
+    /// Sends a JSON document.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.post_text(path, &body.to_string()).await
+    }
+
+    /// Sends a text as JSON, digit by digit.
+    pub async fn post_text(&self, path: &str, body: &str) -> Answer {
+        send(self.json(path, body)).await
+    }
+
+    /// Sends a JSON document with more headers.
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        let request = self.json(path, &body.to_string());
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            // A header is text here and bytes there.
+            request.header(*name, value.as_bytes())
+        });
+        send(request).await
+    }
+
+    /// A request without a body, to be completed by the test.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    fn json(&self, path: &str, body: &str) -> RequestBuilder {
+        let request = self.request(Method::POST, path);
+        request.header(CONTENT_TYPE, "application/json").body(body.to_owned())
+    }
+
+    /// Stops the server and audits the journal.
+    pub async fn finish(mut self) -> Summary {
+        self.end.is_reached = true;
+        drop((self.client, self.ledger));
+        self.stop.send(()).unwrap();
+        self.serving.await.unwrap().unwrap();
+        self.store.audit().await
+    }
+}
+
+/// Sends a request and takes the whole answer in.
+pub async fn send(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let body = serde_json::from_str(&text).unwrap_or_default();
+    Answer { status, headers, text, body }
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Of HTTP.
+    pub status: u16,
+    /// All of them.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub text: String,
+    /// The body as JSON; `null` if it is none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The value of a header, if it is there.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// A text in the body.
+    #[track_caller]
+    pub fn text_of(&self, name: &str) -> &str {
+        self.body[name].as_str().unwrap_or_else(|| panic!("no text {name} in {self}"))
+    }
+
+    /// Whether the key had been answered before.
+    pub fn is_replayed(&self) -> bool {
+        self.header("idempotency-replayed") == Some("true")
+    }
+
+    /// Fails the test unless the status is this one.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{self}");
+        self
+    }
+
+    /// Fails the test unless the body has these members, whatever else it has.
+    #[track_caller]
+    pub fn expect_members(&self, members: Value) -> &Self {
+        for (name, expected) in members.as_object().unwrap() {
+            assert_eq!(&self.body[name], expected, "{name} in {self}");
+        }
+        self
+    }
+
+    /// Fails the test unless this is a complete problem document of this status and code.
+    #[track_caller]
+    pub fn expect_problem(&self, status: u16, code: &str) -> &Self {
+        assert_eq!((self.status, &self.body["code"]), (status, &code.into()), "{self}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(self.text_of("type"), format!("urn:florin:problem:{code}"));
+        assert_eq!(self.body["status"], status);
+        assert!(!self.text_of("title").is_empty() && !self.text_of("detail").is_empty(), "{self}");
+        let trace = self.text_of("traceId");
+        assert!(trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit()), "{trace}");
+        assert_eq!(self.header("x-trace-id"), Some(trace));
+        let passes = ["request-in-progress", "busy", "unavailable"].contains(&code);
+        assert_eq!(self.header("retry-after"), passes.then_some("1"), "{self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.status, self.text)
+    }
+}
+
+/// Whether the test came to its end; one that forgets to would not be audited.
+struct End {
+    is_reached: bool,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if !self.is_reached && !std::thread::panicking() {
+            panic!("a test of the service ends with `finish().await`, which audits its journal");
+        }
+    }
+}
