@@ -5,10 +5,11 @@
 //! | [`cluster`] | a database of its own in one private Postgres |
 //! | [`store`] | a fresh journal, in memory or in a real Postgres, and a ledger on it |
 //! | [`ask`] | words for the requests that tests send to a ledger |
-//! | [`service`] | the service in this process, behind HTTP |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
+//! | [`batches`] | batches for a journal without a ledger |
 
 pub mod ask;
+pub mod batches;
 pub mod cluster;
 pub mod own_postgres;
 pub mod service;
