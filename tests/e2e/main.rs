@@ -1,5 +1,6 @@
 //! End to end against real Postgres and real NATS.
 
+mod architecture;
 mod http;
 mod journal;
 mod ledger;
