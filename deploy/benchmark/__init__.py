@@ -1,0 +1,10 @@
+"""What `deploy/bench` is made of.
+
+    programs.py    programs: found, started, measured, ended
+    stack.py       `florin dev` in a fresh directory, its Postgres, and the service's log
+    load.py        wrk against the service; load.lua makes the requests
+    baseline.py    pgbench against the same Postgres; *.sql are its transactions
+    throughput.py  the rounds: Florin and the baseline by turns
+    heavy.py       the measures that take minutes: memory, a long wallet, a grown journal
+    report.py      figures and their targets, the header, the tables
+"""

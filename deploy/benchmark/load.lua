@@ -1,0 +1,71 @@
+-- The requests of one wrk run, each a new command under a key of its own.
+--
+--   wrk … -s load.lua URL -- deposits|transfers|touch WALLETS SEED keys|no-keys
+--
+--   deposits   of 1.00, each to one of the wallets by chance
+--   transfers  of 0.01, each between two wallets by chance
+--   touch      deposits of 1.00 to every wallet by turns
+--
+-- Keys are as random as the UUIDs that clients send: they reach every page of the index of keys.
+-- The last line printed is the result as JSON; times are in microseconds. There is no `response`
+-- function on purpose: with one, wrk would copy every answer into Lua.
+local bit = require("bit")
+local random, tohex = math.random, bit.tohex
+
+local next_wallet = 0
+local wallets, has_keys, rest_of_head
+
+local function word()
+  return tohex(random(0, 0xffffffff))
+end
+
+local function key()
+  if not has_keys then return "" end
+  local a, b = word(), word()
+  return ',"requestId":"' .. word() .. "-" .. a:sub(1, 4) .. "-4" .. a:sub(6) .. "-a" ..
+    b:sub(2, 4) .. "-" .. b:sub(5) .. word() .. '"'
+end
+
+local function id(number)
+  return string.format("wallet-%07d", number)
+end
+
+local function post(wallet, verb, body)
+  return "POST /wallets/" .. wallet .. verb .. rest_of_head .. #body .. "\r\n\r\n" .. body
+end
+
+local function deposit(number)
+  return post(id(number), "/deposit", '{"amount":"1.00","currency":"USD"' .. key() .. "}")
+end
+
+local requests = {
+  deposits = function() return deposit(random(1, wallets)) end,
+  touch = function()
+    next_wallet = next_wallet % wallets + 1
+    return deposit(next_wallet)
+  end,
+  transfers = function()
+    local from, to = random(1, wallets), random(1, wallets - 1)
+    if to >= from then to = to + 1 end
+    local body = '{"toWalletId":"' .. id(to) .. '","amount":"0.01","currency":"USD"' .. key() .. "}"
+    return post(id(from), "/transfer", body)
+  end,
+}
+
+function init(args)
+  wallets, has_keys = tonumber(args[2]), args[4] == "keys"
+  math.randomseed(tonumber(args[3]))
+  rest_of_head = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] ..
+    "\r\nContent-Type: application/json\r\nContent-Length: "
+  request = assert(requests[args[1]], "no such load")
+end
+
+function done(summary, latency, _)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"max_us":%d,' ..
+      '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\n',
+    summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), latency.max,
+    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
+end
