@@ -79,21 +79,25 @@ impl Context<'_> {
         if let Some(decided) = submission.key.as_ref().and_then(|key| self.kept(draft, key)) {
             return decided;
         }
+        let decided = self.carry_out(draft, submission);
+        if let Some((key, fingerprint)) = &submission.key {
+            keep(draft, index, key, *fingerprint, &decided);
+        }
+        decided
+    }
+
+    fn carry_out(&self, draft: &mut Draft, submission: &Submission) -> Decided {
         let actual = draft.wallet(submission.command.wallet()).version;
         if submission.expected_version.is_some_and(|expected| expected != actual) {
             return Decided::Failed(SubmitError::VersionMismatch { actual });
         }
-        let decided = match &submission.command {
+        match &submission.command {
             Command::Wallet { id, command, .. } => {
                 let command = self.with_facts(draft, id, command);
                 Decided::Outcome(Arc::new(wallet_outcome(draft, id, command, submission)))
             }
             Command::Transfer(new) => self.transfer(draft, new, submission),
-        };
-        if let Some((key, fingerprint)) = &submission.key {
-            keep(draft, index, key, *fingerprint, &decided);
         }
-        decided
     }
 
     /// What is known of a key already, if anything.
@@ -241,7 +245,7 @@ fn keep(draft: &mut Draft, index: usize, key: &Key, fingerprint: Fingerprint, de
         | Decided::SameAs(_)
         | Decided::Failed(_)
         | Decided::Wallet(_)
-        | Decided::Transfers(_) => return,
+        | Decided::Transfers(_) => return draft.unkept.push(key.clone()),
     };
     draft.keep(KeptKey { key: key.clone(), fingerprint, outcome }, index);
 }

@@ -30,6 +30,8 @@ pub(super) struct Draft {
     pub(super) transfers: HashMap<TransferId, TransferRecord>,
     /// The job that used each key first.
     pub(super) key_owners: HashMap<Key, usize>,
+    /// The keys of jobs that came to nothing that is kept: an earlier outcome may be kept under them.
+    pub(super) unkept: Vec<Key>,
 }
 
 impl Draft {
@@ -49,6 +51,7 @@ impl Draft {
             wallets,
             transfers: HashMap::new(),
             key_owners: HashMap::new(),
+            unkept: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! | appended | commits the draft to its state and answers everyone |
 //! | the head has moved | locks the partition, takes in what others wrote, decides again |
 //! | a key is kept already | reads the keys of the batch, decides again |
+//! | (a keyed job comes to a conflict) | reads its key: an earlier outcome goes before the conflict |
 //! | it rejects the batch | tries the jobs one by one, so that only the culprit fails |
 //! | it is not available | answers "unavailable", forgets what it knew, backs off |
 //!
@@ -139,9 +140,14 @@ impl Writer {
     /// Decides the jobs and appends what follows, on a head that both agree on.
     async fn settle(&mut self, jobs: &[Job]) -> Result<(Draft, Vec<Decided>), Failure> {
         self.look().await?;
-        let mut found = HashMap::new();
+        let (mut found, mut asked) = (HashMap::new(), HashSet::new());
         for _ in 0..MAX_ROUNDS {
             let (draft, decided) = self.draft(jobs, &found).await?;
+            let unsure: Vec<Key> =
+                draft.unkept.iter().filter(|key| asked.insert((*key).clone())).cloned().collect();
+            if self.find_keys(&unsure, &mut found).await? {
+                continue;
+            }
             if draft.batch.is_empty() {
                 let tail = self.parts.journal.catch_up(self.state.head.position).await?;
                 if tail.head.position == self.state.head.position {
@@ -157,7 +163,11 @@ impl Writer {
                     let tail = self.parts.journal.lock(self.state.head.position).await?;
                     self.catch_up(tail).await?;
                 }
-                Err(AppendError::KeyTaken) => found.extend(self.find_keys(&draft).await?),
+                Err(AppendError::KeyTaken) => {
+                    let keys: Vec<Key> =
+                        draft.batch.keys.iter().map(|kept| kept.key.clone()).collect();
+                    self.find_keys(&keys, &mut found).await?;
+                }
                 Err(AppendError::Rejected(cause)) => return Err(Failure::Rejected(cause)),
                 Err(AppendError::Unavailable(cause)) => return Err(cause.into()),
             }
@@ -188,10 +198,19 @@ impl Writer {
         self.state.catch_up(tail, self.parts.journal.as_mut()).await
     }
 
-    async fn find_keys(&mut self, draft: &Draft) -> Result<HashMap<Key, KeptKey>, JournalError> {
-        let keys: Vec<Key> = draft.batch.keys.iter().map(|kept| kept.key.clone()).collect();
-        let kept = self.parts.journal.find_keys(&keys).await?;
-        Ok(kept.into_iter().map(|kept| (kept.key.clone(), kept)).collect())
+    /// Looks the keys up; says whether any of them is kept.
+    async fn find_keys(
+        &mut self,
+        keys: &[Key],
+        found: &mut HashMap<Key, KeptKey>,
+    ) -> Result<bool, JournalError> {
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        let kept = self.parts.journal.find_keys(keys).await?;
+        let any = !kept.is_empty();
+        found.extend(kept.into_iter().map(|kept| (kept.key.clone(), kept)));
+        Ok(any)
     }
 
     /// Copies of every wallet that the jobs name: from the cache, or loaded in one go.

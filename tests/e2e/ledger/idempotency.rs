@@ -21,6 +21,7 @@ on_every_journal!(
     six_at_once_under_one_key_take_effect_once,
     a_wallet_without_an_id_is_opened_once_per_key,
     keys_survive_a_restart_among_new_ones,
+    an_outcome_goes_before_a_conflict_that_came_later,
 );
 
 async fn the_first_outcome_of_a_key_is_its_only_outcome(store: &Store) {
@@ -120,6 +121,23 @@ async fn a_wallet_without_an_id_is_opened_once_per_key(store: &Store) {
             assert!(again.replayed);
             assert_eq!(wallet_of(again), first);
         }
+    }
+}
+
+async fn an_outcome_goes_before_a_conflict_that_came_later(store: &Store) {
+    let (before, alice) = (store.process(), id("alice"));
+    let opened = before.submit(keyed("o", open(&alice, "USD"))).await.unwrap();
+    let mut first = keyed("d", deposit(&alice, "5"));
+    first.expected_version = Some(1);
+    let deposited = before.submit(first.clone()).await.unwrap();
+    // A process that remembers no outcome finds the wallet there, and at another version.
+    for ledger in [&before, &store.process()] {
+        let again = ledger.submit(keyed("o", open(&alice, "USD"))).await.unwrap();
+        assert_eq!((again.replayed, &again.outcome), (true, &opened.outcome));
+        let again = ledger.submit(first.clone()).await.unwrap();
+        assert_eq!((again.replayed, &again.outcome), (true, &deposited.outcome));
+        let other = ledger.submit(keyed("o", open(&alice, "EUR"))).await;
+        assert_eq!(other, Err(SubmitError::KeyReused));
     }
 }
 
