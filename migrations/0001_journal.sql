@@ -45,8 +45,9 @@ CREATE TABLE events (
   -- sha256 of the previous event's hash and every column of this one.
   hash           bytea       NOT NULL,
 
-  -- Second guard of optimistic concurrency, and the index by which a stream is loaded.
-  PRIMARY KEY (aggregate_type, aggregate_id, sequence),
+  -- Second guard of optimistic concurrency, and the index by which a stream is loaded. The id comes
+  -- first because it alone tells most rows apart: half the comparisons of an insert.
+  PRIMARY KEY (aggregate_id, aggregate_type, sequence),
   -- Third guard, and the index by which everyone follows the journal.
   UNIQUE (partition, position),
   -- Money cannot be made by overdrawing, whoever inserts; and a wallet always says what it holds, so
