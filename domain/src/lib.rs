@@ -15,6 +15,8 @@
 #[cfg(test)]
 mod frozen_events;
 pub mod ids;
+#[cfg(test)]
+mod invariants;
 pub mod journal;
 pub mod metadata;
 pub mod money;
