@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use florin_adapters::clock::SystemClock;
 use florin_adapters::dev::DatabaseUrls;
-use florin_adapters::postgres::follow::page;
+use florin_adapters::postgres::follow::{heads, page, snapshot};
 use florin_adapters::postgres::{PostgresJournal, migrate};
 use florin_application::journal::PartitionJournal;
 use florin_application::memory::MemoryJournal;
@@ -13,6 +13,7 @@ use florin_application::{Journal, Ledger, Settings};
 use florin_domain::WalletId;
 use florin_domain::journal::RecordedEvent;
 use florin_projections::audit::{Audit, Summary};
+use sqlx::PgPool;
 
 use crate::cluster::database;
 
@@ -71,22 +72,12 @@ impl Store {
 
     /// Every event, partition by partition.
     pub async fn events(&self) -> Vec<RecordedEvent> {
-        let mut events = Vec::new();
-        for partition in 0..self.partitions() {
-            match self {
-                Self::Memory(journal) => events.extend(journal.events(partition)),
-                Self::Postgres(journal, _) => {
-                    let mut position = 0;
-                    loop {
-                        let page = page(journal.pool(), partition, position).await.unwrap();
-                        let Some(last) = page.last() else { break };
-                        position = last.position;
-                        events.extend(page);
-                    }
-                }
+        match self {
+            Self::Memory(journal) => {
+                (0..self.partitions()).flat_map(|partition| journal.events(partition)).collect()
             }
+            Self::Postgres(journal, _) => recorded(journal.pool()).await,
         }
-        events
     }
 
     /// The names of the events of one stream, in order.
@@ -103,6 +94,22 @@ impl Store {
         }
         audit.finish().unwrap()
     }
+}
+
+/// Every event in Postgres as of one moment, partition by partition.
+async fn recorded(pool: &PgPool) -> Vec<RecordedEvent> {
+    let mut snapshot = snapshot(pool).await.unwrap();
+    let mut events = Vec::new();
+    for (partition, ..) in heads(&mut *snapshot).await.unwrap() {
+        let mut position = 0;
+        loop {
+            let page = page(&mut *snapshot, partition, position).await.unwrap();
+            let Some(last) = page.last() else { break };
+            position = last.position;
+            events.extend(page);
+        }
+    }
+    events
 }
 
 /// Waits until the condition gives a value; says the last state when it does not in time.

@@ -1,13 +1,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use florin_application::Journal;
+use florin_domain::journal::GENESIS;
 use florin_projections::audit::{Audit, Summary};
+use thiserror::Error;
 
 use super::Failure;
 use crate::config::DatabaseArgs;
 use crate::postgres::PostgresJournal;
-use crate::postgres::follow::page;
+use crate::postgres::follow::{heads, page, snapshot};
 
 /// Example: `florin verify --database-url postgres://…`
 #[derive(Debug, Args)]
@@ -16,16 +17,29 @@ pub(super) struct VerifyArgs {
     database: DatabaseArgs,
 }
 
+/// The log ends before the head of its partition, or after it, or with another event.
+#[derive(Debug, Error)]
+#[error("partition {partition} ends with position {last}, and not as its head at {head} says")]
+struct WrongEnd {
+    partition: u32,
+    last: u64,
+    head: u64,
+}
+
 pub(super) async fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let journal = PostgresJournal::open(&args.database.database_url, None).await?;
+    let mut snapshot = snapshot(journal.pool()).await?;
     let mut audit = Audit::default();
-    for partition in 0..journal.partitions() {
-        let mut position = 0;
+    for (partition, head, head_hash) in heads(&mut *snapshot).await? {
+        let mut end = (0, GENESIS);
         loop {
-            let events = page(journal.pool(), partition, position).await?;
+            let events = page(&mut *snapshot, partition, end.0).await?;
             let Some(last) = events.last() else { break };
-            position = last.position;
+            end = (last.position, last.hash);
             events.iter().try_for_each(|event| audit.take(event))?;
+        }
+        if end != (head, head_hash) {
+            return Err(WrongEnd { partition, last: end.0, head }.into());
         }
     }
     print(&audit.finish()?);
