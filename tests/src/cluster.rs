@@ -1,14 +1,16 @@
 //! One private Postgres for all tests of a run, with a database for each.
 //!
-//! Its directory lies beside the test program and is used again by the next run, which drops what
-//! the last one left. The server ends with the test program, however that ends.
+//! Its directory lies beside the test program, and the next run begins with a new cluster: dropping
+//! hundreds of databases, each with a checkpoint, takes minutes. The server ends with the test
+//! program, however that ends.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 
 use florin_adapters::dev::{DataDir, DatabaseUrls, Port, PrivatePostgres};
-use sqlx::{Connection, Executor, PgConnection};
+use tempfile::TempDir;
 
 /// A fresh database, not migrated yet.
 pub async fn database() -> DatabaseUrls {
@@ -30,9 +32,10 @@ fn start() -> &'static PrivatePostgres {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let home = DataDir::open(&directory()).unwrap();
+            // Ours since the line above: no other run has it open.
+            remove_old_cluster(home.path());
             let postgres: &'static _ =
                 Box::leak(Box::new(PrivatePostgres::start(&home, Port::Any).await.unwrap()));
-            drop_old_databases(postgres).await;
             sender.send(postgres).unwrap();
             std::future::pending::<()>().await;
         });
@@ -40,17 +43,12 @@ fn start() -> &'static PrivatePostgres {
     receiver.recv().unwrap()
 }
 
-async fn drop_old_databases(postgres: &PrivatePostgres) {
-    let admin = postgres.urls("postgres").admin;
-    let mut connection = PgConnection::connect(&admin).await.unwrap();
-    let old: Vec<String> =
-        sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
-    for name in old {
-        let drop = format!("DROP DATABASE \"{name}\" WITH (FORCE)");
-        connection.execute(drop.as_str()).await.unwrap();
+/// Its server may be on its way out still: moved aside, it cannot disturb the new one.
+fn remove_old_cluster(directory: &Path) {
+    let aside = TempDir::with_prefix_in("old-", directory).unwrap();
+    match std::fs::rename(directory.join("postgres"), aside.path().join("postgres")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => panic!("the old cluster: {error}"),
+        Ok(()) | Err(_) => {}
     }
 }
 
