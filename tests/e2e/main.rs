@@ -5,3 +5,4 @@ mod http;
 mod journal;
 mod ledger;
 mod private_servers;
+mod processes;

@@ -5,13 +5,16 @@
 //! | [`cluster`] | a database of its own in one private Postgres |
 //! | [`store`] | a fresh journal, in memory or in a real Postgres, and a ledger on it |
 //! | [`ask`] | words for the requests that tests send to a ledger |
+//! | [`service`] | the service in this process, behind HTTP |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
 //! | [`batches`] | batches for a journal without a ledger |
+//! | [`process`] | the program `florin` in processes of its own |
 
 pub mod ask;
 pub mod batches;
 pub mod cluster;
 pub mod own_postgres;
+pub mod process;
 pub mod service;
 pub mod store;
 
