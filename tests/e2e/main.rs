@@ -1,6 +1,7 @@
 //! End to end against real Postgres and real NATS.
 
 mod architecture;
+mod chaos;
 mod http;
 mod journal;
 mod ledger;

@@ -9,12 +9,14 @@
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
 //! | [`batches`] | batches for a journal without a ledger |
 //! | [`process`] | the program `florin` in processes of its own |
+//! | [`round_robin`] | a load balancer in front of several of them |
 
 pub mod ask;
 pub mod batches;
 pub mod cluster;
 pub mod own_postgres;
 pub mod process;
+pub mod round_robin;
 pub mod service;
 pub mod store;
 
