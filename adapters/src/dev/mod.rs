@@ -7,7 +7,7 @@
 //!
 //! let stack = Stack::start(std::path::Path::new("data")).await?;
 //! println!("the service logs in with {}", stack.urls().database);
-//! stack.write_env_file("http://127.0.0.1:8080")?;
+//! stack.write_env_file("http://127.0.0.1:3000")?;
 //! tokio::select! {
 //!     error = stack.supervise() => eprintln!("{error}"),
 //!     _ = tokio::signal::ctrl_c() => {}

@@ -19,7 +19,7 @@ const MAX_OUTAGE: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone, clap::Args)]
 pub struct MonkeyArgs {
     /// Where the service listens.
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = base_url)]
+    #[arg(long, default_value = "http://127.0.0.1:3000", value_parser = base_url)]
     pub url: String,
 
     /// Steps in the plan; duplicates and retries come on top.
