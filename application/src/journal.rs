@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::command::{Key, Outcome, TransferState, WalletState};
 use crate::fingerprint::Fingerprint;
+use crate::metadata::request_id;
 
 /// The end of a partition: the next event comes after this one and is chained to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,8 +122,8 @@ pub struct TransferRecord {
     pub id: TransferId,
     /// The state.
     pub transfer: Transfer,
-    /// The key that the client sent, from the metadata of the first event.
-    pub request_id: Option<String>,
+    /// What is kept with its first event, and with every one that follows from it.
+    pub metadata: Arc<str>,
     /// How many events its stream has.
     pub version: u64,
     /// Where it lies.
@@ -141,7 +142,7 @@ impl TransferRecord {
         Self {
             id,
             transfer: Transfer::default(),
-            request_id: None,
+            metadata: "{}".into(),
             version: 0,
             partition,
             position: 0,
@@ -168,7 +169,7 @@ impl TransferRecord {
     pub(crate) fn mark(&mut self, event: &RecordedEvent) {
         if event.sequence == 1 {
             self.initiated_at = event.recorded_at;
-            self.request_id = crate::metadata::request_id(&event.metadata);
+            self.metadata = Arc::clone(&event.metadata);
         }
         self.version = event.sequence;
         self.position = event.position;
@@ -180,7 +181,7 @@ impl TransferRecord {
         Some(TransferState {
             transfer_id: self.id,
             details: self.transfer.details()?.clone(),
-            request_id: self.request_id,
+            request_id: request_id(&self.metadata),
             version: self.version,
             partition: self.partition,
             position: self.position,

@@ -104,6 +104,7 @@ impl Driver {
             to: details.to.clone(),
             amount: details.amount,
             metadata: details.metadata.clone(),
+            event_metadata: Arc::clone(&transfer.metadata),
         };
         let partitions = u32::try_from(self.queues.len()).unwrap_or(u32::MAX);
         let target = partition_of(&details.to, partitions);

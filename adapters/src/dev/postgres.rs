@@ -194,9 +194,6 @@ impl Postgres {
             // Bytes in their order: the same on every machine, and after every libc upgrade.
             "--locale=C",
             "--data-checksums",
-            // Commits wait while a new segment of the log is filled with zeros: 4 MB at a time
-            // instead of 16, the longest of these waits is a quarter.
-            "--wal-segsize=4",
             "--pgdata",
         ]
         .map(Into::into)

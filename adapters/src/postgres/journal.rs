@@ -181,7 +181,10 @@ impl PostgresJournal {
             record.transfer.apply_event(&event.payload);
         }
         record.version = last;
-        record.request_id = events.first().and_then(|e| e.metadata.get("requestId").cloned());
+        if let Some(first) = events.first() {
+            let metadata = serde_json::to_string(&first.metadata).map_err(JournalError::corrupt)?;
+            record.metadata = metadata.into();
+        }
         record.position = unsigned(column::<i64>(&row, "position")?)?;
         record.initiated_at = column::<DateTime<Utc>>(&row, "initiated_at")?;
         record.updated_at = column::<DateTime<Utc>>(&row, "updated_at")?;

@@ -24,7 +24,7 @@ use crate::command::{
 };
 use crate::fingerprint::Fingerprint;
 use crate::journal::{KeptKey, TransferRecord};
-use crate::metadata::EventMetadata;
+use crate::metadata::{EventMetadata, request_id};
 
 /// How many transfers of one partition are under way at most: each is held in memory until its
 /// target's partition has answered.
@@ -176,12 +176,7 @@ impl Context<'_> {
             metadata: leg.metadata.clone(),
             opens_unknown: self.rules.auto_open,
         });
-        let metadata = EventMetadata {
-            request_id: None,
-            correlation_id: Some(leg.transfer.0),
-            traceparent: None,
-        };
-        let outcome = match draft.command_wallet(&leg.to, command, &metadata.to_json()) {
+        let outcome = match draft.command_wallet(&leg.to, command, &leg.event_metadata) {
             Ok(leg) => Outcome::Accepted(Receipt::Leg(leg)),
             Err(refusal) => Outcome::Refused(Refused { refusal, transfer_id: Some(leg.transfer) }),
         };
@@ -197,12 +192,7 @@ impl Context<'_> {
             // that it is under way, and finds the outcome under its key.
             return Decided::Failed(SubmitError::Rejected);
         };
-        let metadata = EventMetadata {
-            request_id: record.request_id.as_deref().map(Into::into),
-            correlation_id: Some(id.0),
-            traceparent: None,
-        };
-        let metadata = metadata.to_json();
+        let metadata = Arc::clone(&record.metadata);
         let walked = advance(draft, &mut record, Some(credit.clone()), &metadata, self.rules);
         if walked.is_err() {
             return Decided::Failed(SubmitError::Rejected);
@@ -231,7 +221,7 @@ impl Submission {
 /// The key under which a client sent a transfer.
 fn client_key(record: &TransferRecord) -> Option<Key> {
     let scope = record.transfer.details()?.from.as_str().into();
-    let request_id = record.request_id.as_deref()?.parse().ok()?;
+    let request_id = request_id(&record.metadata)?.parse().ok()?;
     Some(Key { scope, request_id })
 }
 

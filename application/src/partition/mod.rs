@@ -10,11 +10,13 @@
 //! | `state` | the head, the bounded caches, and what other processes wrote |
 //! | `draft` | the events of a batch, chained on the head they were decided on |
 //! | `decide` | each job's part of the draft |
+//! | `answers` | what is told to whoever waits, sent behind the next append |
 //! | `transfer` | the saga's steps, for as long as the wallets live in this partition |
 //!
 //! While a commit is in flight the next jobs gather, so a batch is as large as the load makes it and
 //! a lone command waits for nobody. Bounds: [`MAX_QUEUE`] jobs wait, [`MAX_BATCH`] go together.
 
+mod answers;
 mod decide;
 mod draft;
 mod state;
@@ -76,6 +78,8 @@ pub(crate) struct CreditLeg {
     pub(crate) to: WalletId,
     pub(crate) amount: Amount,
     pub(crate) metadata: Option<Metadata>,
+    /// What is kept with every event of the transfer.
+    pub(crate) event_metadata: Arc<str>,
 }
 
 /// Where the answer goes. A receiver that has gone away is nobody's concern: the command stands.

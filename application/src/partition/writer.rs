@@ -16,20 +16,22 @@ use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use florin_domain::{TransferId, WalletId};
+use florin_domain::{TransferId, WalletId, partition_of};
 use tokio::sync::mpsc;
 
+use super::answers::Answers;
 use super::decide::{Context, Decided};
 use super::draft::Draft;
 use super::state::{State, is_over};
-use super::transfer::{Rules, outcome};
-use super::{Job, MAX_BATCH, Pending, Reply, Task};
+use super::transfer::Rules;
+use super::{Job, MAX_BATCH, Task};
 use crate::clock::Clock;
-use crate::command::{Answer, Command, Key, Outcome, SubmitError};
+use crate::command::{Command, Key, SubmitError};
 use crate::journal::{
-    AppendError, JournalError, KeptKey, PartitionJournal, Tail, TransferRecord, WalletRecord,
+    AppendError, Batch, JournalError, KeptKey, PartitionJournal, Tail, TransferRecord, WalletRecord,
 };
 use crate::saga::Driver;
 use crate::snapshots::Snapshots;
@@ -60,6 +62,8 @@ pub(crate) struct Writer {
     /// Whether `state` is true as of its head. Not so at the start and after an outage.
     is_current: bool,
     backoff: Option<Duration>,
+    /// To the last batch that was appended, until they are sent.
+    answers: Option<Answers>,
 }
 
 /// Why a batch came to nothing.
@@ -82,15 +86,39 @@ impl From<JournalError> for Failure {
 impl Writer {
     pub(crate) fn new(parts: WriterParts) -> Self {
         let state = State::new(parts.max_wallets);
-        Self { parts, state, is_current: false, backoff: None }
+        Self { parts, state, is_current: false, backoff: None, answers: None }
     }
 
     /// Works until the queue is closed.
     pub(crate) async fn run(mut self) {
         self.warm_up().await;
         let mut jobs = Vec::with_capacity(MAX_BATCH);
-        while self.parts.jobs.recv_many(&mut jobs, MAX_BATCH).await > 0 {
+        loop {
+            self.take_waiting(&mut jobs);
+            if jobs.is_empty() {
+                // Nothing goes on behind which the answers could be sent.
+                self.send_answers();
+                if self.parts.jobs.recv_many(&mut jobs, MAX_BATCH).await == 0 {
+                    return;
+                }
+            }
             self.process(mem::take(&mut jobs)).await;
+        }
+    }
+
+    /// Takes the jobs that wait already, as many as go together.
+    fn take_waiting(&mut self, jobs: &mut Vec<Job>) {
+        while jobs.len() < MAX_BATCH
+            && let Ok(job) = self.parts.jobs.try_recv()
+        {
+            jobs.push(job);
+        }
+    }
+
+    /// Sends the answers to the batch before; no other wait than that for an append may hold them up.
+    fn send_answers(&mut self) {
+        if let Some(answers) = self.answers.take() {
+            answers.send();
         }
     }
 
@@ -113,10 +141,13 @@ impl Writer {
     }
 
     async fn process(&mut self, jobs: Vec<Job>) {
-        match self.settle(&jobs).await {
+        let settled = self.settle(&jobs).await;
+        // Where it failed before its append, the answers to the batch before still wait.
+        self.send_answers();
+        match settled {
             Ok((draft, decided)) => {
                 self.recovered();
-                self.commit(draft, jobs, decided);
+                self.answers = Some(self.commit(draft, jobs, decided));
             }
             Err(Failure::Contended) => fail(jobs, &SubmitError::Busy),
             Err(Failure::Rejected(cause)) if jobs.len() == 1 => {
@@ -149,6 +180,7 @@ impl Writer {
                 continue;
             }
             if draft.batch.is_empty() {
+                self.send_answers();
                 let tail = self.parts.journal.catch_up(self.state.head.position).await?;
                 if tail.head.position == self.state.head.position {
                     self.parts.journal.release().await;
@@ -157,7 +189,7 @@ impl Writer {
                 self.catch_up(tail).await?;
                 continue;
             }
-            match self.parts.journal.append(&draft.batch).await {
+            match self.append(&draft.batch).await {
                 Ok(()) => return Ok((draft, decided)),
                 Err(AppendError::Moved) => {
                     let tail = self.parts.journal.lock(self.state.head.position).await?;
@@ -174,6 +206,20 @@ impl Writer {
         }
         self.parts.journal.release().await;
         Err(Failure::Contended)
+    }
+
+    /// Sends the batch to the journal and, while that works, the answers to the batch before.
+    async fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
+        let mut appending = self.parts.journal.append(batch);
+        let at_once = futures::poll!(&mut appending);
+        // Not by `send_answers`: the append borrows the writer's journal.
+        if let Some(answers) = self.answers.take() {
+            answers.send();
+        }
+        match at_once {
+            Poll::Ready(appended) => appended,
+            Poll::Pending => appending.await,
+        }
     }
 
     async fn draft(
@@ -207,6 +253,7 @@ impl Writer {
         if keys.is_empty() {
             return Ok(false);
         }
+        self.send_answers();
         let kept = self.parts.journal.find_keys(keys).await?;
         let any = !kept.is_empty();
         found.extend(kept.into_iter().map(|kept| (kept.key.clone(), kept)));
@@ -221,7 +268,12 @@ impl Writer {
         let mut wallets = HashMap::with_capacity(jobs.len());
         let mut missing = HashSet::new();
         let unfinished = &self.state.unfinished;
+        let (partition, partitions) = (self.parts.partition, self.parts.partitions);
         for id in jobs.iter().flat_map(|job| wallets_of(&job.task, unfinished)) {
+            // The other side of a transfer may be another partition's.
+            if partition_of(&id, partitions) != partition {
+                continue;
+            }
             if wallets.contains_key(&id) || missing.contains(&id) {
                 continue;
             }
@@ -231,6 +283,7 @@ impl Writer {
             }
         }
         if !missing.is_empty() {
+            self.send_answers();
             let missing: Vec<WalletId> = missing.into_iter().collect();
             let loaded = self.parts.journal.load_wallets(&missing).await?;
             for (id, record) in missing.into_iter().zip(loaded) {
@@ -241,8 +294,8 @@ impl Writer {
         Ok(wallets)
     }
 
-    /// Makes an appended draft the partition's state, and answers.
-    fn commit(&mut self, draft: Draft, jobs: Vec<Job>, decided: Vec<Decided>) {
+    /// Makes an appended draft the partition's state.
+    fn commit(&mut self, draft: Draft, jobs: Vec<Job>, decided: Vec<Decided>) -> Answers {
         self.state.head = draft.batch.head();
         for (id, record) in draft.wallets {
             let before = self.state.wallets.peek(&id).map_or(0, |record| record.version);
@@ -260,45 +313,8 @@ impl Writer {
         for kept in draft.batch.keys {
             self.state.remember(kept);
         }
-        let outcomes: Vec<_> = decided.iter().map(outcome_of).collect();
-        for (job, decided) in jobs.into_iter().zip(decided) {
-            self.answer(job.reply, decided, &outcomes);
-        }
-    }
-
-    fn answer(&self, reply: Reply, decided: Decided, outcomes: &[Option<Arc<Outcome>>]) {
-        let answer =
-            |outcome: &Outcome, replayed| Ok(Answer { outcome: outcome.clone(), replayed });
-        // Whether anybody still listens makes no difference: what is decided stands.
-        match (reply, decided) {
-            (Reply::Answer(reply), Decided::Outcome(outcome)) => {
-                drop(reply.send(answer(&outcome, false)));
-            }
-            (Reply::Answer(reply), Decided::Replay(outcome)) => {
-                drop(reply.send(answer(&outcome, true)));
-            }
-            (Reply::Answer(reply), Decided::SameAs(first)) => {
-                let same = outcomes.get(first).and_then(Option::as_ref);
-                drop(reply.send(same.map_or(Err(SubmitError::InProgress), |o| answer(o, true))));
-            }
-            (Reply::Answer(reply), Decided::InFlight(transfer)) => {
-                let provisional = Answer { outcome: outcome(&transfer), replayed: false };
-                let waiting = Some((reply, provisional));
-                self.parts.driver.drive(Pending { transfer, waiting });
-            }
-            (Reply::Wallet(reply), Decided::Wallet(wallet)) => drop(reply.send(Ok(wallet))),
-            (Reply::Transfers(reply), Decided::Transfers(list)) => drop(reply.send(Ok(list))),
-            (reply, Decided::Failed(error)) => reply.fail(error),
-            (
-                reply,
-                Decided::Outcome(_)
-                | Decided::Replay(_)
-                | Decided::SameAs(_)
-                | Decided::InFlight(_)
-                | Decided::Wallet(_)
-                | Decided::Transfers(_),
-            ) => reply.fail(SubmitError::Rejected),
-        }
+        let driver = Arc::clone(&self.parts.driver);
+        Answers { driver, jobs, decided, events: draft.batch.events }
     }
 
     /// Forgets what may not be true any more; the next batch begins by looking.
@@ -329,7 +345,7 @@ impl Writer {
     }
 }
 
-/// The wallets of this partition that a task needs.
+/// The wallets that a task is about.
 fn wallets_of(task: &Task, unfinished: &HashMap<TransferId, TransferRecord>) -> Vec<WalletId> {
     match task {
         Task::Submit(submission) => match &submission.command {
@@ -345,18 +361,6 @@ fn wallets_of(task: &Task, unfinished: &HashMap<TransferId, TransferRecord>) -> 
             .collect(),
         Task::Read(id) => vec![id.clone()],
         Task::Unfinished => vec![],
-    }
-}
-
-fn outcome_of(decided: &Decided) -> Option<Arc<Outcome>> {
-    match decided {
-        Decided::Outcome(outcome) => Some(Arc::clone(outcome)),
-        Decided::Replay(_)
-        | Decided::SameAs(_)
-        | Decided::InFlight(_)
-        | Decided::Failed(_)
-        | Decided::Wallet(_)
-        | Decided::Transfers(_) => None,
     }
 }
 
