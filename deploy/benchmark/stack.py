@@ -20,7 +20,7 @@ from .programs import Failure, cpu_seconds, end, find, run, start
 START_DEADLINE_S = 180
 # florin gives open requests 16 s, and then Postgres 45 s.
 STOP_DEADLINE_S = 90
-SQL_DEADLINE_S = 600
+SQL_DEADLINE_S = 300
 HTTP_DEADLINE_S = 20
 LOOK_EVERY_S = 0.02
 

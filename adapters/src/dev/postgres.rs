@@ -46,8 +46,6 @@ const SETTINGS: &[&str] = &[
     "fsync=on",
     "synchronous_commit=on",
     "full_page_writes=on",
-    // The hot end of the journal and of the read models stays in memory.
-    "shared_buffers=256MB",
     // A checkpoint after 15 minutes or 4 GB of log, so that a page is written whole once in a
     // while and not after every few commits; the log shrinks to 512 MB when the load ends.
     "checkpoint_timeout=15min",
@@ -68,6 +66,22 @@ const SETTINGS: &[&str] = &[
     // A log line is in English, whatever the machine speaks: some are looked for.
     "lc_messages=C",
 ];
+
+/// The least and the most memory, in MB, for what Postgres holds of the tables.
+const SHARED_BUFFERS_MB: (u64, u64) = (128, 2048);
+
+/// An eighth of this machine's memory, in bounds: a journal of ten million events then keeps the hot
+/// end of its indexes there. (Postgres' own advice for a machine of its own is a quarter.)
+fn shared_buffers() -> String {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total_kb = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let (least, most) = SHARED_BUFFERS_MB;
+    let share = total_kb.map_or(least, |kb| kb / 1024 / 8);
+    format!("shared_buffers={}MB", share.clamp(least, most))
+}
 
 /// A private Postgres.
 pub type PrivatePostgres = Server<Postgres>;
@@ -243,7 +257,9 @@ impl Program for Postgres {
         let name = format!("cluster_name={}", self.home.secrets.name());
         let port = format!("port={port}");
         let mut arguments = vec!["-D".into(), self.home.launcher.path_in_child(&directory).into()];
-        for &setting in SETTINGS.iter().chain(&[name.as_str(), port.as_str()]) {
+        let buffers = shared_buffers();
+        let more = [name.as_str(), port.as_str(), buffers.as_str()];
+        for &setting in SETTINGS.iter().chain(&more) {
             arguments.extend(["-c".into(), setting.into()]);
         }
         let program = self.programs.bin.join("postgres");
