@@ -50,9 +50,23 @@ TABLE = tuple((name, connections) for name in _LOADS for connections in CONNECTI
     (LOCKS, 64), (HOT_LOCKS, 64), (INSERTS, 1),
 )
 
+# Those from which a target is computed.
+TARGETED = (
+    (INSERTS, 1), (DEPOSITS, 1), (DEPOSITS, 64), (LOCKS, 64), (TRANSFERS, 64), (HOT_LOCKS, 64),
+    (HOT_DEPOSITS, 64),
+)
+
+
+def order_of(options):
+    return TARGETED if options.targets else ORDER
+
+
+def table_of(options):
+    return tuple(cell for cell in TABLE if cell in order_of(options))
+
 
 def bytes_needed(options):
-    cells = options.rounds * sum(name in _LOADS for name, _ in ORDER)
+    cells = options.rounds * sum(name in _LOADS for name, _ in order_of(options))
     seconds = cells * (options.seconds + options.warm_up)
     return BYTES_BESIDE + seconds * EVENTS_A_SECOND // 2 * BYTES_AN_EVENT
 
@@ -76,9 +90,9 @@ def rounds(stack, options, report):
     """The cells of all rounds, as a list."""
     open_wallets(stack)
     baseline = Baseline(stack, WALLETS)
-    cells = []
+    cells, order = [], order_of(options)
     for number in range(1, options.rounds + 1):
-        for name, connections in ORDER if number % 2 else reversed(ORDER):
+        for name, connections in order if number % 2 else reversed(order):
             if name in _SCRIPTS:
                 times = (connections, options.seconds, options.warm_up)
                 cell = baseline.measure(_SCRIPTS[name], *times)
