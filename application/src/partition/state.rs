@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
+use florin_domain::journal::RecordedEvent;
+use florin_domain::transfer::saga::{Step, next_step};
 use florin_domain::{TransferId, WalletId};
 use lru::LruCache;
 
@@ -59,10 +61,7 @@ impl State {
         Ok(())
     }
 
-    fn replay_wallet(
-        &mut self,
-        event: &florin_domain::journal::RecordedEvent,
-    ) -> Result<(), JournalError> {
+    fn replay_wallet(&mut self, event: &RecordedEvent) -> Result<(), JournalError> {
         let id: WalletId = event.aggregate_id.parse().map_err(JournalError::corrupt)?;
         match self.wallets.peek_mut(&id) {
             Some(record) => record.replay(event),
@@ -70,10 +69,7 @@ impl State {
         }
     }
 
-    fn replay_transfer(
-        &mut self,
-        event: &florin_domain::journal::RecordedEvent,
-    ) -> Result<(), JournalError> {
+    fn replay_transfer(&mut self, event: &RecordedEvent) -> Result<(), JournalError> {
         let id = TransferId(event.aggregate_id.parse().map_err(JournalError::corrupt)?);
         let record = match event.sequence {
             1 => self
@@ -102,6 +98,5 @@ impl State {
 
 /// Whether nothing is left to do for a transfer.
 pub(super) fn is_over(record: &TransferRecord) -> bool {
-    use florin_domain::transfer::saga::{Step, next_step};
     next_step(&record.transfer) == Step::Done
 }

@@ -10,6 +10,7 @@ use florin_tests::ask::{
 };
 use florin_tests::on_every_journal;
 use florin_tests::store::{Store, balance_of};
+use futures::future::join_all;
 use uuid::Uuid;
 
 on_every_journal!(
@@ -89,7 +90,7 @@ async fn six_at_once_under_one_key_take_effect_once(store: &Store) {
     ledger.submit(request(deposit(&alice, "100"))).await.unwrap();
     let six = (0..6).map(|_| ledger.submit(keyed("k", transfer(&alice, &bob, "10"))));
     let mut transfers = HashSet::new();
-    for answer in futures_join(six).await {
+    for answer in join_all(six).await {
         match answer {
             Ok(answer) => drop(transfers.insert(transferred(answer).transfer_id)),
             // The money of the first is in flight between two partitions.
@@ -150,7 +151,7 @@ async fn keys_survive_a_restart_among_new_ones(store: &Store) {
     drop(before);
     let after = store.process();
     let keys = (0..10).map(|n| after.submit(keyed(&format!("k{n}"), deposit(&alice, "1"))));
-    for (n, answer) in futures_join(keys).await.into_iter().enumerate() {
+    for (n, answer) in join_all(keys).await.into_iter().enumerate() {
         let answer = answer.unwrap();
         assert_eq!(answer.replayed, n < 5, "k{n}");
         assert!(movement(answer).balance <= 10.into());
@@ -162,5 +163,3 @@ async fn keys_survive_a_restart_among_new_ones(store: &Store) {
         florin_application::command::Outcome::Accepted(Receipt::Transfer(_))
     ));
 }
-
-use futures::future::join_all as futures_join;
