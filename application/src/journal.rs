@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use florin_domain::event_metadata::request_id;
 use florin_domain::journal::{Event, GENESIS, Hash, RecordedEvent};
 use florin_domain::upcast::decode;
 use florin_domain::{Transfer, TransferId, Wallet, WalletId};
@@ -18,7 +19,6 @@ use thiserror::Error;
 
 use crate::command::{Key, Outcome, TransferState, WalletState};
 use crate::fingerprint::Fingerprint;
-use crate::metadata::request_id;
 
 /// The end of a partition: the next event comes after this one and is chained to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,6 @@ pub mod fingerprint;
 pub mod journal;
 pub mod ledger;
 pub mod memory;
-mod metadata;
 mod partition;
 mod saga;
 pub mod snapshots;

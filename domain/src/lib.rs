@@ -7,11 +7,13 @@
 //! | [`wallet`] | the Wallet aggregate: one file per command |
 //! | [`transfer`] | the Transfer aggregate and the saga's step function |
 //! | [`journal`] | what a recorded event is, and the hash that chains it to the one before |
+//! | [`event_metadata`] | what is kept with an event besides its payload |
 //! | [`upcast`] | how events of older shapes are read today |
 //!
 //! Deliberately absent: IO, clock, random, logging, `async` (the cqrs-es shims aside). A rule that
 //! needs a fact from outside finds it in the command.
 
+pub mod event_metadata;
 #[cfg(test)]
 mod frozen_events;
 pub mod ids;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use florin_domain::event_metadata::{EventMetadata, request_id};
 use florin_domain::transfer::{Initiate, Leg};
 use florin_domain::wallet::{Close, Credit};
 use florin_domain::{
@@ -24,7 +25,6 @@ use crate::command::{
 };
 use crate::fingerprint::Fingerprint;
 use crate::journal::{KeptKey, TransferRecord};
-use crate::metadata::{EventMetadata, request_id};
 
 /// How many transfers of one partition are under way at most: each is held in memory until its
 /// target's partition has answered.

@@ -8,30 +8,34 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The JSON object in `events.metadata`.
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct EventMetadata<'a> {
+pub struct EventMetadata<'a> {
     /// The client's idempotency key.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub(crate) request_id: Option<Cow<'a, str>>,
+    pub request_id: Option<Cow<'a, str>>,
     /// The deposit, withdrawal or transfer that the event is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) correlation_id: Option<Uuid>,
+    pub correlation_id: Option<Uuid>,
     /// W3C trace context, when the client sent one.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    pub(crate) traceparent: Option<Cow<'a, str>>,
+    pub traceparent: Option<Cow<'a, str>>,
 }
 
-impl EventMetadata<'_> {
+impl<'a> EventMetadata<'a> {
+    /// What was stored; nothing is known of an event whose metadata are of another shape.
+    pub fn read(stored: &'a str) -> Self {
+        serde_json::from_str(stored).unwrap_or_default()
+    }
+
     /// As it is stored.
-    pub(crate) fn to_json(&self) -> Arc<str> {
+    pub fn to_json(&self) -> Arc<str> {
         // Three texts have a JSON form whatever they hold.
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned()).into()
     }
 }
 
 /// The idempotency key that an event answers.
-pub(crate) fn request_id(metadata: &str) -> Option<String> {
-    let metadata: EventMetadata<'_> = serde_json::from_str(metadata).ok()?;
-    metadata.request_id.map(Cow::into_owned)
+pub fn request_id(metadata: &str) -> Option<String> {
+    EventMetadata::read(metadata).request_id.map(Cow::into_owned)
 }
