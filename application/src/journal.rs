@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use florin_domain::event_metadata::request_id;
-use florin_domain::journal::{Event, GENESIS, Hash, RecordedEvent};
-use florin_domain::upcast::decode;
-use florin_domain::{Transfer, TransferId, Wallet, WalletId};
+use florin_domain::journal::{GENESIS, Hash, RecordedEvent};
+use florin_domain::{TransferId, WalletId};
 use thiserror::Error;
 
-use crate::command::{Key, Outcome, TransferState, WalletState};
+use crate::command::{Key, Outcome};
 use crate::fingerprint::Fingerprint;
+pub use crate::record::{TransferRecord, WalletRecord};
 
 /// The end of a partition: the next event comes after this one and is chained to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,156 +49,6 @@ pub struct Tail {
 /// wallets again costs less than applying everything.
 pub const MAX_TAIL: u64 = 10_000;
 
-/// A wallet's state and where its stream ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WalletRecord {
-    /// The state.
-    pub wallet: Wallet,
-    /// How many events its stream has; 0 when it was never opened.
-    pub version: u64,
-    /// The position of the last one.
-    pub position: u64,
-    /// When the first one was recorded.
-    pub opened_at: DateTime<Utc>,
-    /// When the last one was.
-    pub updated_at: DateTime<Utc>,
-}
-
-impl WalletRecord {
-    /// A wallet that was never opened.
-    pub fn unknown() -> Self {
-        Self {
-            wallet: Wallet::default(),
-            version: 0,
-            position: 0,
-            opened_at: DateTime::UNIX_EPOCH,
-            updated_at: DateTime::UNIX_EPOCH,
-        }
-    }
-
-    /// Takes the next event of the stream; one that the record has already is skipped.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the event cannot be read or leaves a gap.
-    pub fn replay(&mut self, event: &RecordedEvent) -> Result<(), JournalError> {
-        match next_of(self.version, event)? {
-            None => return Ok(()),
-            Some(Event::Wallet(fact)) => self.wallet.apply_event(&fact),
-            Some(Event::Transfer(_)) => return Err(JournalError::gap(event)),
-        }
-        self.mark(event);
-        Ok(())
-    }
-
-    /// Notes that the stream now ends with this event.
-    pub(crate) fn mark(&mut self, event: &RecordedEvent) {
-        if event.sequence == 1 {
-            self.opened_at = event.recorded_at;
-        }
-        self.version = event.sequence;
-        self.position = event.position;
-        self.updated_at = event.recorded_at;
-    }
-
-    /// What a reader is shown, or `None` when the wallet was never opened.
-    pub(crate) fn state(&self, id: &WalletId, partition: u32) -> Option<WalletState> {
-        Some(WalletState {
-            wallet_id: id.clone(),
-            account: self.wallet.account()?.clone(),
-            version: self.version,
-            partition,
-            position: self.position,
-            opened_at: self.opened_at,
-            updated_at: self.updated_at,
-        })
-    }
-}
-
-/// A transfer's state and where its stream ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransferRecord {
-    /// Which.
-    pub id: TransferId,
-    /// The state.
-    pub transfer: Transfer,
-    /// What is kept with its first event, and with every one that follows from it.
-    pub metadata: Arc<str>,
-    /// How many events its stream has.
-    pub version: u64,
-    /// Where it lies.
-    pub partition: u32,
-    /// The position of the last event.
-    pub position: u64,
-    /// When the first event was recorded.
-    pub initiated_at: DateTime<Utc>,
-    /// When the last one was.
-    pub updated_at: DateTime<Utc>,
-}
-
-impl TransferRecord {
-    /// A transfer that is not on record yet.
-    pub fn new(id: TransferId, partition: u32) -> Self {
-        Self {
-            id,
-            transfer: Transfer::default(),
-            metadata: "{}".into(),
-            version: 0,
-            partition,
-            position: 0,
-            initiated_at: DateTime::UNIX_EPOCH,
-            updated_at: DateTime::UNIX_EPOCH,
-        }
-    }
-
-    /// Takes the next event of the stream; one that the record has already is skipped.
-    ///
-    /// # Errors
-    /// [`JournalError`] when the event cannot be read or leaves a gap.
-    pub fn replay(&mut self, event: &RecordedEvent) -> Result<(), JournalError> {
-        match next_of(self.version, event)? {
-            None => return Ok(()),
-            Some(Event::Transfer(fact)) => self.transfer.apply_event(&fact),
-            Some(Event::Wallet(_)) => return Err(JournalError::gap(event)),
-        }
-        self.mark(event);
-        Ok(())
-    }
-
-    /// Notes that the stream now ends with this event.
-    pub(crate) fn mark(&mut self, event: &RecordedEvent) {
-        if event.sequence == 1 {
-            self.initiated_at = event.recorded_at;
-            self.metadata = Arc::clone(&event.metadata);
-        }
-        self.version = event.sequence;
-        self.position = event.position;
-        self.updated_at = event.recorded_at;
-    }
-
-    /// What a reader is shown, or `None` when the transfer is not on record.
-    pub(crate) fn state(self) -> Option<TransferState> {
-        Some(TransferState {
-            transfer_id: self.id,
-            details: self.transfer.details()?.clone(),
-            request_id: request_id(&self.metadata),
-            version: self.version,
-            partition: self.partition,
-            position: self.position,
-            initiated_at: self.initiated_at,
-            updated_at: self.updated_at,
-        })
-    }
-}
-
-/// The event, if it is the next one of a stream at that version; `None` if the stream has it.
-fn next_of(version: u64, recorded: &RecordedEvent) -> Result<Option<Event>, JournalError> {
-    match recorded.sequence {
-        known if known <= version => Ok(None),
-        next if next == version + 1 => decode(recorded).map(Some).map_err(JournalError::corrupt),
-        _ => Err(JournalError::gap(recorded)),
-    }
-}
-
 /// A key as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptKey {
@@ -209,6 +58,8 @@ pub struct KeptKey {
     pub fingerprint: Fingerprint,
     /// What became of it; `None` while its transfer is under way.
     pub outcome: Option<Arc<Outcome>>,
+    /// The transfer that began under it and whose stream tells the outcome.
+    pub transfer: Option<TransferId>,
 }
 
 /// What is appended to a partition at once.
@@ -224,8 +75,6 @@ pub struct Batch {
     pub events: Vec<RecordedEvent>,
     /// The keys that are used for the first time.
     pub keys: Vec<KeptKey>,
-    /// The keys whose transfers have ended, with what became of them.
-    pub settled: Vec<(Key, Arc<Outcome>)>,
     /// The transfers that are under way from now on.
     pub started: Vec<TransferId>,
     /// The transfers that no longer are.
@@ -241,7 +90,6 @@ impl Batch {
             recorded_at,
             events: Vec::new(),
             keys: Vec::new(),
-            settled: Vec::new(),
             started: Vec::new(),
             finished: Vec::new(),
         }
@@ -279,7 +127,7 @@ impl JournalError {
         Self::Corrupt(cause.into())
     }
 
-    fn gap(event: &RecordedEvent) -> Self {
+    pub(crate) fn gap(event: &RecordedEvent) -> Self {
         Self::corrupt(format!(
             "event {}-{} is not the next one of {} {}",
             event.partition, event.position, event.aggregate_type, event.aggregate_id

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod ledger;
 pub mod memory;
 mod partition;
+mod record;
 mod saga;
 pub mod snapshots;
 

@@ -79,6 +79,13 @@ impl Data {
         Ok((record.version > 0).then_some(record))
     }
 
+    /// The key with what has become of its transfer, if that is what its outcome is.
+    fn resolved(&self, kept: &KeptKey) -> Result<KeptKey, JournalError> {
+        let Some(id) = kept.transfer else { return Ok(kept.clone()) };
+        let outcome = self.transfer(id)?.and_then(|record| record.outcome()).map(Arc::new);
+        Ok(KeptKey { outcome, ..kept.clone() })
+    }
+
     fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
         if self.head(batch.partition).position != batch.expected.position {
             return Err(AppendError::Moved);
@@ -97,11 +104,6 @@ impl Data {
         }
         for kept in &batch.keys {
             self.keys.insert(kept.key.clone(), kept.clone());
-        }
-        for (key, outcome) in &batch.settled {
-            if let Some(kept) = self.keys.get_mut(key) {
-                kept.outcome = Some(Arc::clone(outcome));
-            }
         }
         self.unfinished.extend(batch.started.iter().map(|id| (*id, batch.partition)));
         for id in &batch.finished {
@@ -190,7 +192,7 @@ impl PartitionJournal for MemoryPartition {
 
     async fn find_keys(&mut self, keys: &[Key]) -> Result<Vec<KeptKey>, JournalError> {
         let data = self.journal.data();
-        Ok(keys.iter().filter_map(|key| data.keys.get(key).cloned()).collect())
+        keys.iter().filter_map(|key| data.keys.get(key)).map(|kept| data.resolved(kept)).collect()
     }
 
     async fn unfinished(&mut self) -> Result<Vec<TransferRecord>, JournalError> {

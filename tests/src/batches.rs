@@ -28,7 +28,6 @@ pub fn batch(partition: u32, expected: Head) -> Batch {
         recorded_at: now(),
         events: vec![],
         keys: vec![],
-        settled: vec![],
         started: vec![],
         finished: vec![],
     }
@@ -123,8 +122,17 @@ pub fn key(wallet: &WalletId, request_id: &str) -> Key {
 
 /// The key, kept with an outcome or without one yet.
 pub fn kept(wallet: &WalletId, request_id: &str, outcome: Option<Outcome>) -> KeptKey {
-    let outcome = outcome.map(Arc::new);
-    KeptKey { key: key(wallet, request_id), fingerprint: Fingerprint([7; 16]), outcome }
+    KeptKey {
+        key: key(wallet, request_id),
+        fingerprint: Fingerprint([7; 16]),
+        outcome: outcome.map(Arc::new),
+        transfer: None,
+    }
+}
+
+/// The key, kept with a transfer that tells the outcome.
+pub fn kept_transfer(wallet: &WalletId, request_id: &str, transfer: TransferId) -> KeptKey {
+    KeptKey { transfer: Some(transfer), ..kept(wallet, request_id, None) }
 }
 
 /// What a deposit of so many cents into an empty wallet came to.

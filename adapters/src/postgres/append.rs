@@ -8,7 +8,8 @@
 use std::sync::LazyLock;
 
 use chrono::DateTime;
-use florin_application::journal::{AppendError, Batch, Head, JournalError};
+use florin_application::command::Outcome;
+use florin_application::journal::{AppendError, Batch, Head, JournalError, KeptKey};
 use sqlx::PgConnection;
 use sqlx::error::DatabaseError;
 
@@ -31,22 +32,18 @@ appended AS (
 
 const KEYS: &str = ",
 kept AS (
-  INSERT INTO idempotency_keys (wallet_id, request_id, fingerprint, outcome, recorded_at)
-  SELECT k.wallet_id, k.request_id, k.fingerprint, k.outcome::json, $5
-    FROM head, unnest($15::text[], $16::text[], $17::bytea[], $18::text[])
-         AS k (wallet_id, request_id, fingerprint, outcome))";
+  INSERT INTO idempotency_keys (wallet_id, request_id, fingerprint, outcome, transfer_id, recorded_at)
+  SELECT k.wallet_id, k.request_id, k.fingerprint, k.outcome::json, k.transfer_id, $5
+    FROM head, unnest($15::text[], $16::text[], $17::bytea[], $18::text[], $19::uuid[])
+         AS k (wallet_id, request_id, fingerprint, outcome, transfer_id))";
 
 const TRANSFERS: &str = ",
-settled AS (
-  UPDATE idempotency_keys SET outcome = k.outcome::json
-    FROM head, unnest($19::text[], $20::text[], $21::text[]) AS k (wallet_id, request_id, outcome)
-   WHERE idempotency_keys.wallet_id = k.wallet_id AND idempotency_keys.request_id = k.request_id),
 started AS (
   INSERT INTO unfinished_transfers (transfer_id, partition)
-  SELECT t.transfer_id, head.partition FROM head, unnest($22::uuid[]) AS t (transfer_id)),
+  SELECT t.transfer_id, head.partition FROM head, unnest($20::uuid[]) AS t (transfer_id)),
 finished AS (
   DELETE FROM unfinished_transfers USING head
-   WHERE transfer_id = ANY ($23::uuid[]))";
+   WHERE transfer_id = ANY ($21::uuid[]))";
 
 /// Wakes followers on the channel `florin_journal`, with `<partition>:<head>`.
 const NOTIFY: &str = "
@@ -68,8 +65,7 @@ pub(super) async fn append(
     batch: &Batch,
 ) -> Result<(), AppendError> {
     let [events_only, with_keys, with_transfers] = &*STATEMENTS;
-    let transfers =
-        !(batch.settled.is_empty() && batch.started.is_empty() && batch.finished.is_empty());
+    let transfers = !(batch.started.is_empty() && batch.finished.is_empty());
     let statement = match (transfers, batch.keys.is_empty()) {
         (true, _) => with_transfers,
         (false, false) => with_keys,
@@ -80,7 +76,7 @@ pub(super) async fn append(
         query = bind_keys(query, batch)?;
     }
     if transfers {
-        query = bind_transfers(query, batch)?;
+        query = bind_transfers(query, batch);
     }
     match query.fetch_optional(connection).await {
         Ok(Some(_)) => Ok(()),
@@ -136,29 +132,29 @@ fn bind_keys<'q>(query: Query<'q>, batch: &'q Batch) -> Result<Query<'q>, Append
     let keys = &batch.keys;
     let outcomes: Vec<Option<String>> = keys
         .iter()
-        .map(|kept| kept.outcome.as_deref().map(serde_json::to_string).transpose())
+        .map(|kept| told(kept).map(serde_json::to_string).transpose())
         .collect::<Result<_, _>>()
         .map_err(rejected)?;
     Ok(query
         .bind(keys.iter().map(|kept| &*kept.key.scope).collect::<Vec<_>>())
         .bind(keys.iter().map(|kept| kept.key.request_id.as_str()).collect::<Vec<_>>())
         .bind(keys.iter().map(|kept| kept.fingerprint.0.as_slice()).collect::<Vec<_>>())
-        .bind(outcomes))
+        .bind(outcomes)
+        .bind(keys.iter().map(|kept| kept.transfer.map(|id| id.0)).collect::<Vec<_>>()))
 }
 
-fn bind_transfers<'q>(query: Query<'q>, batch: &'q Batch) -> Result<Query<'q>, AppendError> {
-    let settled = &batch.settled;
-    let outcomes: Vec<String> = settled
-        .iter()
-        .map(|(_, outcome)| serde_json::to_string(&**outcome))
-        .collect::<Result<_, _>>()
-        .map_err(rejected)?;
-    Ok(query
-        .bind(settled.iter().map(|(key, _)| &*key.scope).collect::<Vec<_>>())
-        .bind(settled.iter().map(|(key, _)| key.request_id.as_str()).collect::<Vec<_>>())
-        .bind(outcomes)
+/// What is written down of an outcome: nothing, where a transfer's stream tells it.
+fn told(kept: &KeptKey) -> Option<&Outcome> {
+    match kept.transfer {
+        Some(_) => None,
+        None => kept.outcome.as_deref(),
+    }
+}
+
+fn bind_transfers<'q>(query: Query<'q>, batch: &'q Batch) -> Query<'q> {
+    query
         .bind(batch.started.iter().map(|id| id.0).collect::<Vec<_>>())
-        .bind(batch.finished.iter().map(|id| id.0).collect::<Vec<_>>()))
+        .bind(batch.finished.iter().map(|id| id.0).collect::<Vec<_>>())
 }
 
 fn rejected(cause: serde_json::Error) -> AppendError {

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use florin_application::command::Key;
+use florin_application::command::{Key, Outcome};
 use florin_application::fingerprint::Fingerprint;
 use florin_application::journal::{JournalError, KeptKey, TransferRecord, WalletRecord};
 use florin_domain::{TransferId, WalletId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use uuid::Uuid;
 
 use super::row::{COLUMNS, column, read_error, recorded, signed, unsigned};
 
@@ -117,8 +118,28 @@ pub(super) async fn unfinished(
           ORDER BY e.aggregate_id, e.sequence"
     );
     let rows = sqlx::query(&statement).bind(partition).fetch_all(connection).await;
+    replay_transfers(&rows.map_err(read_error)?)
+}
+
+/// The transfers of these ids.
+async fn transfers(
+    connection: &mut PgConnection,
+    ids: &[TransferId],
+) -> Result<Vec<TransferRecord>, JournalError> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM events e
+          WHERE e.aggregate_type = 'Transfer' AND e.aggregate_id = ANY ($1)
+          ORDER BY e.aggregate_id, e.sequence"
+    );
+    let ids: Vec<String> = ids.iter().map(TransferId::to_string).collect();
+    let rows = sqlx::query(&statement).bind(ids).fetch_all(connection).await;
+    replay_transfers(&rows.map_err(read_error)?)
+}
+
+/// Streams one after the other, each in its order.
+fn replay_transfers(rows: &[PgRow]) -> Result<Vec<TransferRecord>, JournalError> {
     let mut records: Vec<TransferRecord> = Vec::new();
-    for row in &rows.map_err(read_error)? {
+    for row in rows {
         let event = recorded(row)?;
         let id = TransferId(event.aggregate_id.parse().map_err(JournalError::corrupt)?);
         if event.sequence == 1 {
@@ -137,7 +158,7 @@ pub(super) async fn keys(
     keys: &[Key],
 ) -> Result<Vec<KeptKey>, JournalError> {
     let rows = sqlx::query(
-        "SELECT i.wallet_id, i.request_id, i.fingerprint, i.outcome::text AS outcome
+        "SELECT i.wallet_id, i.request_id, i.fingerprint, i.outcome::text AS outcome, i.transfer_id
            FROM unnest($1::text[], $2::text[]) AS k (wallet_id, request_id)
            JOIN idempotency_keys i USING (wallet_id, request_id)",
     )
@@ -148,12 +169,37 @@ pub(super) async fn keys(
     .map_err(read_error)?;
     let asked: HashMap<(&str, &str), &Key> =
         keys.iter().map(|key| ((&*key.scope, key.request_id.as_str()), key)).collect();
-    rows.iter()
+    let mut kept: Vec<KeptKey> = rows
+        .iter()
         .filter_map(|row| {
             let key = asked.get(&(row.get("wallet_id"), row.get("request_id")))?;
             Some(kept_key(row, (*key).clone()))
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    add_outcomes(connection, &mut kept).await?;
+    Ok(kept)
+}
+
+/// Adds what has become of the transfers that began under the keys.
+async fn add_outcomes(
+    connection: &mut PgConnection,
+    kept: &mut [KeptKey],
+) -> Result<(), JournalError> {
+    let ids: Vec<TransferId> = kept.iter().filter_map(|kept| kept.transfer).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let transfers = transfers(connection, &ids).await?;
+    let outcomes: HashMap<TransferId, Arc<Outcome>> = transfers
+        .iter()
+        .filter_map(|record| Some((record.id, Arc::new(record.outcome()?))))
+        .collect();
+    for kept in kept {
+        if let Some(id) = kept.transfer {
+            kept.outcome = outcomes.get(&id).cloned();
+        }
+    }
+    Ok(())
 }
 
 fn kept_key(row: &PgRow, key: Key) -> Result<KeptKey, JournalError> {
@@ -164,5 +210,6 @@ fn kept_key(row: &PgRow, key: Key) -> Result<KeptKey, JournalError> {
         key,
         fingerprint: Fingerprint(fingerprint.as_slice().try_into().map_err(JournalError::corrupt)?),
         outcome: outcome.map_err(JournalError::corrupt)?.map(Arc::new),
+        transfer: column::<Option<Uuid>>(row, "transfer_id")?.map(TransferId),
     })
 }

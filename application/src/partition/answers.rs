@@ -8,7 +8,6 @@ use std::sync::Arc;
 use florin_domain::journal::RecordedEvent;
 
 use super::decide::Decided;
-use super::transfer::outcome;
 use super::{Job, Pending, Reply};
 use crate::command::{Answer, Outcome, SubmitError};
 use crate::saga::Driver;
@@ -48,7 +47,7 @@ fn send(driver: &Arc<Driver>, reply: Reply, decided: Decided, outcomes: &[Option
             drop(reply.send(same.map_or(Err(SubmitError::InProgress), |o| answer(o, true))));
         }
         (Reply::Answer(reply), Decided::InFlight(transfer)) => {
-            let provisional = Answer { outcome: outcome(&transfer), replayed: false };
+            let provisional = Answer { outcome: transfer.told(), replayed: false };
             driver.drive(Pending { transfer, waiting: Some((reply, provisional)) });
         }
         (Reply::Wallet(reply), Decided::Wallet(wallet)) => drop(reply.send(Ok(wallet))),

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use florin_domain::event_metadata::{EventMetadata, request_id};
+use florin_domain::event_metadata::EventMetadata;
 use florin_domain::transfer::{Initiate, Leg};
 use florin_domain::wallet::{Close, Credit};
 use florin_domain::{
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::draft::Draft;
 use super::state::State;
-use super::transfer::{Rules, advance, outcome};
+use super::transfer::{Rules, advance};
 use super::{CreditLeg, Submission, Task};
 use crate::command::{
     Command, Direction, Key, Movement, NewTransfer, Outcome, Receipt, Refused, RequestId,
@@ -80,8 +80,8 @@ impl Context<'_> {
             return decided;
         }
         let decided = self.carry_out(draft, submission);
-        if let Some((key, fingerprint)) = &submission.key {
-            keep(draft, index, key, *fingerprint, &decided);
+        if let Some(key) = &submission.key {
+            keep(draft, index, key, &decided, on_record(&submission.command, draft));
         }
         decided
     }
@@ -156,9 +156,9 @@ impl Context<'_> {
             return refused(refusal, Some(new.transfer_id));
         }
         draft.track(record.clone(), false);
-        match super::state::is_over(&record) {
-            true => Decided::Outcome(Arc::new(outcome(&record))),
-            false => Decided::InFlight(record),
+        match record.outcome() {
+            Some(outcome) => Decided::Outcome(Arc::new(outcome)),
+            None => Decided::InFlight(record),
         }
     }
 
@@ -181,7 +181,7 @@ impl Context<'_> {
             Err(refusal) => Outcome::Refused(Refused { refusal, transfer_id: Some(leg.transfer) }),
         };
         let decided = Decided::Outcome(Arc::new(outcome));
-        keep(draft, index, &key.0, key.1, &decided);
+        keep(draft, index, &key, &decided, None);
         decided
     }
 
@@ -197,12 +197,9 @@ impl Context<'_> {
         if walked.is_err() {
             return Decided::Failed(SubmitError::Rejected);
         }
-        let outcome = Arc::new(outcome(&record));
-        if let Some(key) = client_key(&record) {
-            draft.batch.settled.push((key, Arc::clone(&outcome)));
-        }
+        let outcome = record.told();
         draft.track(record, true);
-        Decided::Outcome(outcome)
+        Decided::Outcome(Arc::new(outcome))
     }
 }
 
@@ -218,15 +215,24 @@ impl Submission {
     }
 }
 
-/// The key under which a client sent a transfer.
-fn client_key(record: &TransferRecord) -> Option<Key> {
-    let scope = record.transfer.details()?.from.as_str().into();
-    let request_id = request_id(&record.metadata)?.parse().ok()?;
-    Some(Key { scope, request_id })
+/// The transfer that a command put on record.
+fn on_record(command: &Command, draft: &Draft) -> Option<TransferId> {
+    match command {
+        Command::Transfer(new) => {
+            draft.transfers.contains_key(&new.transfer_id).then_some(new.transfer_id)
+        }
+        Command::Wallet { .. } => None,
+    }
 }
 
 /// Keeps the key of a decision that is an outcome, or will be one.
-fn keep(draft: &mut Draft, index: usize, key: &Key, fingerprint: Fingerprint, decided: &Decided) {
+fn keep(
+    draft: &mut Draft,
+    index: usize,
+    (key, fingerprint): &(Key, Fingerprint),
+    decided: &Decided,
+    transfer: Option<TransferId>,
+) {
     let outcome = match decided {
         Decided::Outcome(outcome) if is_kept(outcome) => Some(Arc::clone(outcome)),
         Decided::InFlight(_) => None,
@@ -237,7 +243,8 @@ fn keep(draft: &mut Draft, index: usize, key: &Key, fingerprint: Fingerprint, de
         | Decided::Wallet(_)
         | Decided::Transfers(_) => return draft.unkept.push(key.clone()),
     };
-    draft.keep(KeptKey { key: key.clone(), fingerprint, outcome }, index);
+    let kept = KeptKey { key: key.clone(), fingerprint: *fingerprint, outcome, transfer };
+    draft.keep(kept, index);
 }
 
 /// Malformed requests and conflicts are no outcomes: mended, they may be sent under the same key.

@@ -14,7 +14,7 @@ use florin_domain::{
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-use super::state::{State, is_over};
+use super::state::State;
 use crate::command::{Key, Leg};
 use crate::journal::{Batch, KeptKey, TransferRecord, WalletRecord};
 
@@ -123,7 +123,7 @@ impl Draft {
 
     /// Notes whether a transfer is under way after this batch; `before` says if it was before.
     pub(super) fn track(&mut self, record: TransferRecord, before: bool) {
-        match (before, is_over(&record)) {
+        match (before, record.is_over()) {
             (false, false) => self.batch.started.push(record.id),
             (true, true) => self.batch.finished.push(record.id),
             (false, true) | (true, false) => {}

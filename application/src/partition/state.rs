@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use florin_domain::journal::RecordedEvent;
-use florin_domain::transfer::saga::{Step, next_step};
 use florin_domain::{TransferId, WalletId};
 use lru::LruCache;
 
@@ -82,7 +81,7 @@ impl State {
             },
         };
         record.replay(event)?;
-        if is_over(record) {
+        if record.is_over() {
             self.unfinished.remove(&id);
         }
         Ok(())
@@ -94,9 +93,4 @@ impl State {
             self.outcomes.put(kept.key.clone(), kept);
         }
     }
-}
-
-/// Whether nothing is left to do for a transfer.
-pub(super) fn is_over(record: &TransferRecord) -> bool {
-    next_step(&record.transfer) == Step::Done
 }

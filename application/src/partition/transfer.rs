@@ -8,12 +8,11 @@
 use std::sync::Arc;
 
 use florin_domain::transfer::saga::{Step, after_credit, after_debit, next_step};
-use florin_domain::transfer::{Details, Leg, Phase};
+use florin_domain::transfer::{Details, Leg};
 use florin_domain::wallet::{Credit, Debit, Refund};
 use florin_domain::{Refusal, TransferCommand, TransferId, WalletCommand, partition_of};
 
 use super::draft::Draft;
-use crate::command::{Outcome, Receipt, Refused, TransferReceipt};
 use crate::journal::TransferRecord;
 
 /// The longest path has four steps; the bound is against a saga that does not move.
@@ -66,31 +65,6 @@ pub(super) fn advance(
         draft.command_transfer(transfer, command, metadata)?;
     }
     Err(Refusal::TransferPhase)
-}
-
-/// The outcome of a transfer that has ended; of one in flight, what its client is told if it takes
-/// longer than they wait.
-pub(super) fn outcome(transfer: &TransferRecord) -> Outcome {
-    let refused = |refusal: Option<Refusal>| {
-        let refusal = refusal.unwrap_or(Refusal::TransferPhase);
-        Outcome::Refused(Refused { refusal, transfer_id: Some(transfer.id) })
-    };
-    let Some(details) = transfer.transfer.details() else { return refused(None) };
-    let (Phase::Debited | Phase::Completed, Some(debit)) = (details.phase, &details.debit) else {
-        return refused(details.refusal.clone());
-    };
-    Outcome::Accepted(Receipt::Transfer(TransferReceipt {
-        transfer_id: transfer.id,
-        phase: details.phase,
-        from: details.from.clone(),
-        to: details.to.clone(),
-        amount: details.amount,
-        debit: debit.clone(),
-        credit: details.credit.clone(),
-        partition: transfer.partition,
-        position: transfer.position,
-        recorded_at: transfer.updated_at,
-    }))
 }
 
 fn debit_of(transfer_id: TransferId, details: &Details) -> WalletCommand {

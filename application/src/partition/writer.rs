@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use super::answers::Answers;
 use super::decide::{Context, Decided};
 use super::draft::Draft;
-use super::state::{State, is_over};
+use super::state::State;
 use super::transfer::Rules;
 use super::{Job, MAX_BATCH, Task};
 use crate::clock::Clock;
@@ -305,7 +305,7 @@ impl Writer {
             }
         }
         for (id, record) in draft.transfers {
-            match is_over(&record) {
+            match record.is_over() {
                 true => drop(self.state.unfinished.remove(&id)),
                 false => drop(self.state.unfinished.insert(id, record)),
             }

@@ -74,6 +74,7 @@ async fn the_service_has_no_right_to_change_what_was_recorded() {
         "DELETE FROM partitions",
         "DELETE FROM idempotency_keys",
         "UPDATE idempotency_keys SET request_id = 'other'",
+        "UPDATE idempotency_keys SET outcome = NULL",
         "UPDATE idempotency_keys SET fingerprint = decode(repeat('00', 16), 'hex')",
         "TRUNCATE snapshots",
         "CREATE ROLE mallory",

@@ -1,16 +1,19 @@
 //! The promises of the port, kept by every journal.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use florin_application::command::Outcome;
 use florin_application::journal::{
-    AppendError, Batch, Head, MAX_TAIL, PartitionJournal, WalletRecord,
+    AppendError, Batch, Head, KeptKey, MAX_TAIL, PartitionJournal, WalletRecord,
 };
 use florin_domain::transfer::Phase;
 use florin_domain::{WalletId, partition_of};
 use florin_tests::ask::id_in;
 use florin_tests::batches::{
-    batch, departure, deposited, homecoming, kept, key, opened, opening, outcome, wallet_event,
+    batch, departure, deposited, homecoming, kept, kept_transfer, key, opened, opening, outcome,
+    wallet_event,
 };
 use florin_tests::on_every_journal;
 use florin_tests::store::Store;
@@ -26,6 +29,7 @@ on_every_journal!(
     a_lock_of_one_partition_holds_up_no_other,
     a_tail_beyond_its_bound_is_not_sent,
     keys_are_found_with_their_outcomes,
+    a_transfer_tells_the_outcome_of_its_key,
     a_transfer_is_unfinished_until_it_has_ended,
     wallets_are_loaded_in_the_order_asked,
 );
@@ -158,19 +162,33 @@ async fn keys_are_found_with_their_outcomes(store: &Store) {
     let mut partition = store.partition(0);
     let (a, b) = (id_in(0, store.partitions(), "a"), id_in(0, store.partitions(), "b"));
     let mut first = opening(0, Head::EMPTY, &a, 500);
-    first.keys = vec![kept(&a, "done", Some(outcome(&a, 500))), kept(&a, "going", None)];
-    let head = append_first(&mut *partition, &first).await;
-    let asked = [key(&a, "done"), key(&a, "going"), key(&a, "never"), key(&b, "done")];
+    first.keys = vec![kept(&a, "1", Some(outcome(&a, 500))), kept(&a, "2", None)];
+    append_first(&mut *partition, &first).await;
+    let asked = [key(&a, "1"), key(&a, "2"), key(&a, "never"), key(&b, "1")];
     let mut found = partition.find_keys(&asked).await.unwrap();
     found.sort_by_key(|kept| kept.key.request_id.to_string());
     assert_eq!(found, first.keys);
     assert_eq!(partition.find_keys(&[]).await.unwrap(), []);
+}
 
-    let mut second = opening(0, head, &b, 500);
-    second.settled.push((key(&a, "going"), outcome(&a, 700).into()));
-    partition.append(&second).await.unwrap();
-    let settled = partition.find_keys(&[key(&a, "going")]).await.unwrap();
-    assert_eq!(settled, [kept(&a, "going", Some(outcome(&a, 700)))]);
+async fn a_transfer_tells_the_outcome_of_its_key(store: &Store) {
+    let mut partition = store.partition(0);
+    let (a, b) = (id_in(0, store.partitions(), "a"), id_in(0, store.partitions(), "b"));
+    let head = append_first(&mut *partition, &opening(0, Head::EMPTY, &a, 500)).await;
+    let mut sent = departure(0, head, &a, &b, 500);
+    let transfer = sent.started[0];
+    sent.keys = vec![kept_transfer(&a, "k", transfer)];
+    partition.append(&sent).await.unwrap();
+    let asked = [key(&a, "k")];
+    assert_eq!(partition.find_keys(&asked).await.unwrap(), sent.keys, "none while it is under way");
+
+    let ended = homecoming(0, sent.head(), (transfer, &a, &b), 500);
+    partition.append(&ended).await.unwrap();
+    let record = store.journal().transfer(transfer).await.unwrap().unwrap();
+    let outcome = record.outcome().map(Arc::new);
+    assert!(matches!(outcome.as_deref(), Some(Outcome::Refused(_))), "{outcome:?}");
+    let told = KeptKey { outcome, ..kept_transfer(&a, "k", transfer) };
+    assert_eq!(partition.find_keys(&asked).await.unwrap(), [told]);
 }
 
 async fn a_transfer_is_unfinished_until_it_has_ended(store: &Store) {
