@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
-use florin_domain::journal::RecordedEvent;
-
 use super::decide::Decided;
 use super::{Job, Pending, Reply};
 use crate::command::{Answer, Outcome, SubmitError};
+use crate::journal::Batch;
 use crate::saga::Driver;
 
 pub(super) struct Answers {
@@ -17,19 +16,19 @@ pub(super) struct Answers {
     pub(super) jobs: Vec<Job>,
     pub(super) decided: Vec<Decided>,
     /// Only to be dropped here: freeing thousands of texts takes its time, too.
-    pub(super) events: Vec<RecordedEvent>,
+    pub(super) batch: Batch,
 }
 
 impl Answers {
     /// Tells every client what became of its job. Whether anybody still listens makes no
     /// difference: what is decided stands.
     pub(super) fn send(self) {
-        let Self { driver, jobs, decided, events } = self;
+        let Self { driver, jobs, decided, batch } = self;
         let outcomes: Vec<_> = decided.iter().map(outcome_of).collect();
         for (job, decided) in jobs.into_iter().zip(decided) {
             send(&driver, job.reply, decided, &outcomes);
         }
-        drop(events);
+        drop(batch);
     }
 }
 

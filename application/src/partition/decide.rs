@@ -49,6 +49,7 @@ pub(super) enum Decided {
 }
 
 /// What a decision may look at besides the draft.
+#[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) state: &'a State,
     /// Keys of this batch that the journal turned out to hold.

@@ -24,7 +24,7 @@ const TRANSFER: &str = <Transfer as cqrs_es::Aggregate>::TYPE;
 
 pub(super) struct Draft {
     pub(super) batch: Batch,
-    /// Every wallet that the batch's jobs name.
+    /// Every wallet that the jobs decided so far name.
     pub(super) wallets: HashMap<WalletId, WalletRecord>,
     /// The transfers that the batch began or went on with.
     pub(super) transfers: HashMap<TransferId, TransferRecord>,
@@ -35,12 +35,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(
-        partition: u32,
-        state: &State,
-        wallets: HashMap<WalletId, WalletRecord>,
-        now: DateTime<Utc>,
-    ) -> Self {
+    pub(super) fn new(partition: u32, state: &State, now: DateTime<Utc>) -> Self {
         Self {
             // Stored times are whole microseconds, and never run backwards in a partition.
             batch: Batch::new(
@@ -48,7 +43,7 @@ impl Draft {
                 state.head,
                 now.trunc_subsecs(6).max(state.head.recorded_at),
             ),
-            wallets,
+            wallets: HashMap::new(),
             transfers: HashMap::new(),
             key_owners: HashMap::new(),
             unkept: Vec::new(),

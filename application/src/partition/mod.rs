@@ -1,24 +1,26 @@
 //! One partition: a queue, and one writer that owns its state and its connection.
 //!
 //! ```text
-//! Job ─queue─▶ batch ─load─▶ working set ─decide─▶ Draft ─append─▶ journal ─commit─▶ cache, replies
+//! Job ─queue─▶ gathered ─decide─▶ Draft ─append─▶ journal ─▶ answers
 //! ```
 //!
 //! | file | does |
 //! |---|---|
-//! | `writer` | gathers jobs while the last append is in flight, appends, takes the conflict path |
-//! | `state` | the head, the bounded caches, and what other processes wrote |
+//! | `writer` | appends one batch after the other, takes the conflict path |
+//! | `gathered` | the jobs behind the append in flight, decided as they come |
+//! | `state` | the head, the bounded caches, what other processes wrote, and a way back |
 //! | `draft` | the events of a batch, chained on the head they were decided on |
 //! | `decide` | each job's part of the draft |
 //! | `answers` | what is told to whoever waits, sent behind the next append |
 //! | `transfer` | the saga's steps, for as long as the wallets live in this partition |
 //!
-//! While a commit is in flight the next jobs gather, so a batch is as large as the load makes it and
+//! While an append is in flight the next jobs gather, so a batch is as large as the load makes it and
 //! a lone command waits for nobody. Bounds: [`MAX_QUEUE`] jobs wait, [`MAX_BATCH`] go together.
 
 mod answers;
 mod decide;
 mod draft;
+mod gathered;
 mod state;
 mod transfer;
 mod writer;

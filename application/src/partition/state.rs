@@ -1,7 +1,8 @@
 //! What a writer knows of its partition: the head, and bounded caches of what lies before it.
 //!
 //! Everything here is true as of `head` or is not here: another process's events are applied before
-//! the head moves past them, or the caches are emptied.
+//! the head moves past them, or the caches are emptied. While an append is in flight the head and the
+//! rest are those after it, with a way back.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -9,6 +10,8 @@ use std::num::NonZeroUsize;
 use florin_domain::journal::RecordedEvent;
 use florin_domain::{TransferId, WalletId};
 use lru::LruCache;
+
+use super::draft::Draft;
 
 use crate::command::Key;
 use crate::journal::{
@@ -25,6 +28,14 @@ pub(super) struct State {
     pub(super) outcomes: LruCache<Key, KeptKey>,
     /// Every transfer of this partition that is under way, as of the head.
     pub(super) unfinished: HashMap<TransferId, TransferRecord>,
+}
+
+/// What a draft that was taken for appended has changed: everything as it was before.
+pub(super) struct Undo {
+    head: Head,
+    /// With the states before; none of a wallet that was not at hand.
+    pub(super) wallets: Vec<(WalletId, Option<WalletRecord>)>,
+    transfers: Vec<(TransferId, Option<TransferRecord>)>,
 }
 
 impl State {
@@ -87,10 +98,57 @@ impl State {
         Ok(())
     }
 
+    /// Takes a draft for appended before the journal has said so; answers with the way back.
+    pub(super) fn assume(&mut self, draft: &mut Draft) -> Undo {
+        let head = std::mem::replace(&mut self.head, draft.batch.head());
+        let mut wallets = Vec::with_capacity(draft.wallets.len());
+        for (id, record) in draft.wallets.drain() {
+            match self.wallets.get(&id) {
+                Some(before) if before.version == record.version => {}
+                before => {
+                    wallets.push((id.clone(), before.cloned()));
+                    self.wallets.put(id, record);
+                }
+            }
+        }
+        let mut transfers = Vec::with_capacity(draft.transfers.len());
+        for (id, record) in draft.transfers.drain() {
+            let before = match record.is_over() {
+                true => self.unfinished.remove(&id),
+                false => self.unfinished.insert(id, record),
+            };
+            transfers.push((id, before));
+        }
+        for kept in &draft.batch.keys {
+            self.remember(kept);
+        }
+        Undo { head, wallets, transfers }
+    }
+
+    /// Goes back to before a draft that came to nothing, whose keys these were.
+    pub(super) fn undo(&mut self, undo: Undo, keys: &[KeptKey]) {
+        self.head = undo.head;
+        for (id, before) in undo.wallets {
+            match before {
+                Some(record) => drop(self.wallets.put(id, record)),
+                None => drop(self.wallets.pop(&id)),
+            }
+        }
+        for (id, before) in undo.transfers {
+            match before {
+                Some(record) => drop(self.unfinished.insert(id, record)),
+                None => drop(self.unfinished.remove(&id)),
+            }
+        }
+        for kept in keys {
+            self.outcomes.pop(&kept.key);
+        }
+    }
+
     /// Notes the outcomes that are final; a transfer under way has none yet.
-    pub(super) fn remember(&mut self, kept: KeptKey) {
+    fn remember(&mut self, kept: &KeptKey) {
         if kept.outcome.is_some() {
-            self.outcomes.put(kept.key.clone(), kept);
+            self.outcomes.put(kept.key.clone(), kept.clone());
         }
     }
 }

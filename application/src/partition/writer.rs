@@ -13,26 +13,23 @@
 //! the head is compared before anyone is answered.
 
 use std::collections::{HashMap, HashSet};
-use std::mem;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use florin_domain::{TransferId, WalletId, partition_of};
 use tokio::sync::mpsc;
 
 use super::answers::Answers;
-use super::decide::{Context, Decided};
+use super::decide::Context;
 use super::draft::Draft;
-use super::state::State;
+use super::gathered::{Gathered, Sheet};
+use super::state::{State, Undo};
 use super::transfer::Rules;
-use super::{Job, MAX_BATCH, Task};
+use super::{Job, MAX_BATCH};
 use crate::clock::Clock;
-use crate::command::{Command, Key, SubmitError};
-use crate::journal::{
-    AppendError, Batch, JournalError, KeptKey, PartitionJournal, Tail, TransferRecord, WalletRecord,
-};
+use crate::command::{Key, SubmitError};
+use crate::journal::{AppendError, Batch, JournalError, KeptKey, PartitionJournal, Tail};
 use crate::saga::Driver;
 use crate::snapshots::Snapshots;
 
@@ -92,17 +89,19 @@ impl Writer {
     /// Works until the queue is closed.
     pub(crate) async fn run(mut self) {
         self.warm_up().await;
-        let mut jobs = Vec::with_capacity(MAX_BATCH);
+        let mut gathered = Gathered::default();
         loop {
-            self.take_waiting(&mut jobs);
-            if jobs.is_empty() {
+            self.take_waiting(&mut gathered.jobs);
+            if gathered.jobs.is_empty() {
                 // Nothing goes on behind which the answers could be sent.
                 self.send_answers();
-                if self.parts.jobs.recv_many(&mut jobs, MAX_BATCH).await == 0 {
+                if self.parts.jobs.recv_many(&mut gathered.jobs, MAX_BATCH).await == 0 {
                     return;
                 }
             }
-            self.process(mem::take(&mut jobs)).await;
+            let mut behind = Gathered::default();
+            self.process(gathered, &mut behind).await;
+            gathered = behind;
         }
     }
 
@@ -140,14 +139,17 @@ impl Writer {
         Ok(())
     }
 
-    async fn process(&mut self, jobs: Vec<Job>) {
-        let settled = self.settle(&jobs).await;
+    /// Carries the jobs to their end. What comes in meanwhile gathers behind them.
+    async fn process(&mut self, gathered: Gathered, behind: &mut Gathered) {
+        let Gathered { jobs, sheet } = gathered;
+        let settled = self.settle(&jobs, sheet, behind).await;
         // Where it failed before its append, the answers to the batch before still wait.
         self.send_answers();
         match settled {
-            Ok((draft, decided)) => {
+            Ok(Sheet { draft, decided }) => {
                 self.recovered();
-                self.answers = Some(self.commit(draft, jobs, decided));
+                let driver = Arc::clone(&self.parts.driver);
+                self.answers = Some(Answers { driver, jobs, decided, batch: draft.batch });
             }
             Err(Failure::Contended) => fail(jobs, &SubmitError::Busy),
             Err(Failure::Rejected(cause)) if jobs.len() == 1 => {
@@ -158,7 +160,8 @@ impl Writer {
             Err(Failure::Rejected(_)) => {
                 self.forget().await;
                 for job in jobs {
-                    Box::pin(self.process(vec![job])).await;
+                    let alone = Gathered { jobs: vec![job], sheet: None };
+                    Box::pin(self.process(alone, behind)).await;
                 }
             }
             Err(Failure::Unavailable(cause)) => {
@@ -168,36 +171,48 @@ impl Writer {
         }
     }
 
-    /// Decides the jobs and appends what follows, on a head that both agree on.
-    async fn settle(&mut self, jobs: &[Job]) -> Result<(Draft, Vec<Decided>), Failure> {
+    /// Decides the jobs and appends what follows, on a head that both agree on. The sheet is what was
+    /// decided of them already, if anything.
+    async fn settle(
+        &mut self,
+        jobs: &[Job],
+        mut sheet: Option<Sheet>,
+        behind: &mut Gathered,
+    ) -> Result<Sheet, Failure> {
+        if !self.is_current {
+            sheet = None;
+        }
         self.look().await?;
+        // What is decided there stood on another append than this one.
+        behind.sheet = None;
         let (mut found, mut asked) = (HashMap::new(), HashSet::new());
         for _ in 0..MAX_ROUNDS {
-            let (draft, decided) = self.draft(jobs, &found).await?;
+            let mut sheet = self.finish(sheet.take(), jobs, &found).await?;
+            let unkept = sheet.draft.unkept.iter();
             let unsure: Vec<Key> =
-                draft.unkept.iter().filter(|key| asked.insert((*key).clone())).cloned().collect();
+                unkept.filter(|key| asked.insert((*key).clone())).cloned().collect();
             if self.find_keys(&unsure, &mut found).await? {
                 continue;
             }
-            if draft.batch.is_empty() {
+            if sheet.draft.batch.is_empty() {
                 self.send_answers();
                 let tail = self.parts.journal.catch_up(self.state.head.position).await?;
                 if tail.head.position == self.state.head.position {
                     self.parts.journal.release().await;
-                    return Ok((draft, decided));
+                    return Ok(sheet);
                 }
                 self.catch_up(tail).await?;
                 continue;
             }
-            match self.append(&draft.batch).await {
-                Ok(()) => return Ok((draft, decided)),
+            match self.append(&mut sheet.draft, behind).await {
+                Ok(()) => return Ok(sheet),
                 Err(AppendError::Moved) => {
                     let tail = self.parts.journal.lock(self.state.head.position).await?;
                     self.catch_up(tail).await?;
                 }
                 Err(AppendError::KeyTaken) => {
-                    let keys: Vec<Key> =
-                        draft.batch.keys.iter().map(|kept| kept.key.clone()).collect();
+                    let keys = sheet.draft.batch.keys.into_iter();
+                    let keys: Vec<Key> = keys.map(|kept| kept.key).collect();
                     self.find_keys(&keys, &mut found).await?;
                 }
                 Err(AppendError::Rejected(cause)) => return Err(Failure::Rejected(cause)),
@@ -208,36 +223,88 @@ impl Writer {
         Err(Failure::Contended)
     }
 
-    /// Sends the batch to the journal and, while that works, the answers to the batch before.
-    async fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
-        let mut appending = self.parts.journal.append(batch);
+    /// Appends the draft, and goes on as if that had succeeded; if it has not, nothing has happened.
+    async fn append(
+        &mut self,
+        draft: &mut Draft,
+        behind: &mut Gathered,
+    ) -> Result<(), AppendError> {
+        let undo = self.state.assume(draft);
+        let appended = self.append_assumed(&draft.batch, behind).await;
+        match &appended {
+            Ok(()) => self.offer_snapshots(undo),
+            Err(_) => {
+                self.state.undo(undo, &draft.batch.keys);
+                behind.sheet = None;
+            }
+        }
+        appended
+    }
+
+    /// Sends the batch to the journal. While that works, the answers to the batch before are sent and
+    /// the next jobs decided.
+    async fn append_assumed(
+        &mut self,
+        batch: &Batch,
+        behind: &mut Gathered,
+    ) -> Result<(), AppendError> {
+        let rules = self.rules();
+        let WriterParts { partition, journal, jobs, clock, .. } = &mut self.parts;
+        let found = HashMap::new();
+        let context = Context { state: &self.state, found: &found, rules };
+        let mut appending = journal.append(batch);
         let at_once = futures::poll!(&mut appending);
         // Not by `send_answers`: the append borrows the writer's journal.
         if let Some(answers) = self.answers.take() {
             answers.send();
         }
-        match at_once {
-            Poll::Ready(appended) => appended,
-            Poll::Pending => appending.await,
+        if let Poll::Ready(appended) = at_once {
+            return appended;
+        }
+        while behind.jobs.len() < MAX_BATCH {
+            let room = MAX_BATCH - behind.jobs.len();
+            tokio::select! {
+                biased;
+                appended = &mut appending => return appended,
+                more = jobs.recv_many(&mut behind.jobs, room) => match more {
+                    0 => break,
+                    _ => behind.decide(*partition, &context, clock.now()),
+                }
+            }
+        }
+        appending.await
+    }
+
+    /// Decides what the sheet leaves open, or everything, with the wallets that it takes.
+    async fn finish(
+        &mut self,
+        sheet: Option<Sheet>,
+        jobs: &[Job],
+        found: &HashMap<Key, KeptKey>,
+    ) -> Result<Sheet, JournalError> {
+        let (partition, rules) = (self.parts.partition, self.rules());
+        let now = self.parts.clock.now();
+        let context = Context { state: &self.state, found, rules };
+        let mut sheet = sheet.unwrap_or_else(|| Sheet::new(partition, &context, now));
+        sheet.decide(jobs, &context);
+        let missing = sheet.missing(jobs, &context);
+        if !missing.is_empty() {
+            self.send_answers();
+            let loaded = self.parts.journal.load_wallets(&missing).await?;
+            for (id, record) in missing.into_iter().zip(loaded) {
+                self.state.wallets.put(id.clone(), record.clone());
+                sheet.draft.wallets.insert(id, record);
+            }
+            sheet.decide(jobs, &Context { state: &self.state, found, rules });
+        }
+        match sheet.decided.len() == jobs.len() {
+            true => Ok(sheet),
+            false => Err(JournalError::corrupt("a wallet that was asked for did not come")),
         }
     }
 
-    async fn draft(
-        &mut self,
-        jobs: &[Job],
-        found: &HashMap<Key, KeptKey>,
-    ) -> Result<(Draft, Vec<Decided>), JournalError> {
-        let wallets = self.working_set(jobs).await?;
-        let parts = &self.parts;
-        let mut draft = Draft::new(parts.partition, &self.state, wallets, parts.clock.now());
-        let rules = Rules { partitions: parts.partitions, auto_open: parts.auto_open };
-        let context = Context { state: &self.state, found, rules };
-        let decided = jobs
-            .iter()
-            .enumerate()
-            .map(|(index, job)| context.decide(&mut draft, index, &job.task))
-            .collect();
-        Ok((draft, decided))
+    fn rules(&self) -> Rules {
+        Rules { partitions: self.parts.partitions, auto_open: self.parts.auto_open }
     }
 
     async fn catch_up(&mut self, tail: Tail) -> Result<(), JournalError> {
@@ -260,61 +327,14 @@ impl Writer {
         Ok(any)
     }
 
-    /// Copies of every wallet that the jobs name: from the cache, or loaded in one go.
-    async fn working_set(
-        &mut self,
-        jobs: &[Job],
-    ) -> Result<HashMap<WalletId, WalletRecord>, JournalError> {
-        let mut wallets = HashMap::with_capacity(jobs.len());
-        let mut missing = HashSet::new();
-        let unfinished = &self.state.unfinished;
-        let (partition, partitions) = (self.parts.partition, self.parts.partitions);
-        for id in jobs.iter().flat_map(|job| wallets_of(&job.task, unfinished)) {
-            // The other side of a transfer may be another partition's.
-            if partition_of(&id, partitions) != partition {
-                continue;
-            }
-            if wallets.contains_key(&id) || missing.contains(&id) {
-                continue;
-            }
-            match self.state.wallets.get(&id) {
-                Some(record) => drop(wallets.insert(id, record.clone())),
-                None => drop(missing.insert(id)),
+    /// Offers the states of the wallets that an append changed.
+    fn offer_snapshots(&self, undo: Undo) {
+        for (id, before) in undo.wallets {
+            if let Some(record) = self.state.wallets.peek(&id) {
+                let before = before.map_or(0, |before| before.version);
+                self.parts.snapshots.offer(&id, record, before);
             }
         }
-        if !missing.is_empty() {
-            self.send_answers();
-            let missing: Vec<WalletId> = missing.into_iter().collect();
-            let loaded = self.parts.journal.load_wallets(&missing).await?;
-            for (id, record) in missing.into_iter().zip(loaded) {
-                self.state.wallets.put(id.clone(), record.clone());
-                wallets.insert(id, record);
-            }
-        }
-        Ok(wallets)
-    }
-
-    /// Makes an appended draft the partition's state.
-    fn commit(&mut self, draft: Draft, jobs: Vec<Job>, decided: Vec<Decided>) -> Answers {
-        self.state.head = draft.batch.head();
-        for (id, record) in draft.wallets {
-            let before = self.state.wallets.peek(&id).map_or(0, |record| record.version);
-            if before != record.version {
-                self.parts.snapshots.offer(&id, &record, before);
-                self.state.wallets.put(id, record);
-            }
-        }
-        for (id, record) in draft.transfers {
-            match record.is_over() {
-                true => drop(self.state.unfinished.remove(&id)),
-                false => drop(self.state.unfinished.insert(id, record)),
-            }
-        }
-        for kept in draft.batch.keys {
-            self.state.remember(kept);
-        }
-        let driver = Arc::clone(&self.parts.driver);
-        Answers { driver, jobs, decided, events: draft.batch.events }
     }
 
     /// Forgets what may not be true any more; the next batch begins by looking.
@@ -342,25 +362,6 @@ impl Writer {
         if self.backoff.take().is_some() {
             tracing::info!(partition = self.parts.partition, "journal available again");
         }
-    }
-}
-
-/// The wallets that a task is about.
-fn wallets_of(task: &Task, unfinished: &HashMap<TransferId, TransferRecord>) -> Vec<WalletId> {
-    match task {
-        Task::Submit(submission) => match &submission.command {
-            Command::Wallet { id, .. } => vec![id.clone()],
-            Command::Transfer(transfer) => vec![transfer.from.clone(), transfer.to.clone()],
-        },
-        Task::Credit(leg) => vec![leg.to.clone()],
-        Task::Settle { transfer, .. } => unfinished
-            .get(transfer)
-            .and_then(|record| record.transfer.details())
-            .map(|details| details.from.clone())
-            .into_iter()
-            .collect(),
-        Task::Read(id) => vec![id.clone()],
-        Task::Unfinished => vec![],
     }
 }
 
