@@ -201,6 +201,8 @@ impl Writer {
                     self.parts.journal.release().await;
                     return Ok(sheet);
                 }
+                // Locked from here on, or a busy process would keep this one looking.
+                let tail = self.parts.journal.lock(self.state.head.position).await?;
                 self.catch_up(tail).await?;
                 continue;
             }
