@@ -16,6 +16,7 @@ on_every_journal!(
     a_key_sent_to_two_processes_takes_effect_once,
     a_refusal_is_never_decided_on_an_old_state,
     a_transfer_that_its_process_left_is_finished_by_another,
+    a_busy_process_keeps_no_other_one_from_reading,
 );
 
 async fn a_process_sees_what_another_one_wrote(store: &Store) {
@@ -97,4 +98,23 @@ async fn a_transfer_that_its_process_left_is_finished_by_another(store: &Store) 
         more => Err(more),
     })
     .await;
+}
+
+async fn a_busy_process_keeps_no_other_one_from_reading(store: &Store) {
+    let (busy, other, alice) = (store.process(), store.process(), id("alice"));
+    busy.submit(request(deposit(&alice, "1"))).await.unwrap();
+    let writer = async {
+        loop {
+            busy.submit(request(deposit(&alice, "1"))).await.unwrap();
+        }
+    };
+    let reader = async {
+        for _ in 0..300 {
+            other.wallet(&alice).await.unwrap().unwrap();
+        }
+    };
+    tokio::select! {
+        () = writer => unreachable!("it goes on until the reader is done"),
+        () = reader => {}
+    }
 }
