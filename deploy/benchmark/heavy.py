@@ -89,6 +89,8 @@ def grown(empty, full, events, options, report_cell, report):
         rest = _rest(full)
         size = int(full.sql("SELECT pg_database_size(current_database())")) / 1e9
         with empty:
+            # As old as the other one, but for the journal.
+            report(f"Postgres aged in {empty.age():.0f} s")
             open_wallets(empty)
             for stack in (empty, full):
                 # Not counted: after a checkpoint each page is logged whole once.

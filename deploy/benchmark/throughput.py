@@ -86,8 +86,9 @@ def load_of(name, keys):
     return Load(mode, wallets, keys)
 
 
-def rounds(stack, options, report):
+def rounds(stack, options, report_cell, report):
     """The cells of all rounds, as a list."""
+    report(f"Postgres aged in {stack.age():.0f} s")
     open_wallets(stack)
     baseline = Baseline(stack, WALLETS)
     cells, order = [], order_of(options)
@@ -101,7 +102,7 @@ def rounds(stack, options, report):
                 cell = measure(stack, load, connections, options.seconds, options.warm_up)
             cell = {"name": name.strip(), "connections": connections, "round": number, **cell}
             cells.append(cell)
-            report(cell)
+            report_cell(cell)
     return cells
 
 
