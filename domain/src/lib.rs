@@ -6,6 +6,7 @@
 //! | [`ids`] | wallet, transfer and transaction ids, and the partition of a wallet |
 //! | [`wallet`] | the Wallet aggregate: one file per command |
 //! | [`transfer`] | the Transfer aggregate and the saga's step function |
+//! | [`fraud`] | the fraud rules: movements of a wallet in, alerts out; one file per rule |
 //! | [`journal`] | what a recorded event is, and the hash that chains it to the one before |
 //! | [`event_metadata`] | what is kept with an event besides its payload |
 //! | [`upcast`] | how events of older shapes are read today |
@@ -14,6 +15,7 @@
 //! needs a fact from outside finds it in the command.
 
 pub mod event_metadata;
+pub mod fraud;
 #[cfg(test)]
 mod frozen_events;
 pub mod ids;
