@@ -5,6 +5,7 @@
 //! depend on a JSON library. Every column is under the hash, each with its length before it, so that
 //! no two events have the same bytes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -33,8 +34,9 @@ pub struct RecordedEvent {
     pub aggregate_id: Arc<str>,
     /// Its dense number in that stream: 1, 2, 3 …
     pub sequence: u64,
-    /// The name of the fact.
-    pub event_type: &'static str,
+    /// The name of the fact. A reader may meet one that its version does not know yet: that it
+    /// cannot be read shows when it is decoded, and is then a matter of this event alone.
+    pub event_type: Cow<'static, str>,
     /// The version of the fact's shape.
     pub event_version: String,
     /// The event as JSON text, as stored.
@@ -62,7 +64,7 @@ impl RecordedEvent {
         for text in [
             self.aggregate_type,
             &self.aggregate_id,
-            self.event_type,
+            &self.event_type,
             &self.event_version,
             &balance,
             &self.payload,
@@ -75,9 +77,10 @@ impl RecordedEvent {
     }
 }
 
-/// The name of an event as the journal knows it, or `None` for one that this version never wrote.
-pub fn known_event_type(name: &str) -> Option<&'static str> {
-    EVENT_TYPES.iter().copied().find(|known| *known == name)
+/// The name of an event: without a copy for those that this version knows.
+pub fn event_type_named(name: &str) -> Cow<'static, str> {
+    let known = EVENT_TYPES.iter().copied().find(|known| *known == name);
+    known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed)
 }
 
 /// Every event of the ledger, in the order of the aggregates' enums.
@@ -128,7 +131,7 @@ mod tests {
             aggregate_type: "Wallet",
             aggregate_id: "alice".into(),
             sequence: 1,
-            event_type: "WalletOpened",
+            event_type: "WalletOpened".into(),
             event_version: "1.1".to_owned(),
             payload: r#"{"WalletOpened":{"currency":"USD"}}"#.to_owned(),
             metadata: "{}".into(),
@@ -153,7 +156,7 @@ mod tests {
             |e| e.aggregate_type = "Transfer",
             |e| e.aggregate_id = "bob".into(),
             |e| e.sequence += 1,
-            |e| e.event_type = "WalletFrozen",
+            |e| e.event_type = "WalletFrozen".into(),
             |e| e.event_version.push('0'),
             |e| e.payload.push(' '),
             |e| e.metadata = "{ }".into(),

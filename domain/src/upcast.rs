@@ -7,6 +7,7 @@
 //! |---|---|---|---|
 //! | `WalletOpened` | 1.0 | 1.1 | had no `currency`: those wallets hold US dollars |
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use cqrs_es::persist::{EventUpcaster, SemanticVersionEventUpcaster, SerializedEvent};
@@ -25,7 +26,7 @@ pub struct UnreadableEvent {
     /// Where it is.
     pub position: u64,
     /// What it says it is.
-    pub event_type: &'static str,
+    pub event_type: Cow<'static, str>,
     /// What it says it is.
     pub event_version: String,
     /// What the decoder says.
@@ -61,7 +62,7 @@ pub fn decode(recorded: &RecordedEvent) -> Result<Event, UnreadableEvent> {
     event.map_err(|cause| UnreadableEvent {
         partition: recorded.partition,
         position: recorded.position,
-        event_type: recorded.event_type,
+        event_type: recorded.event_type.clone(),
         event_version: recorded.event_version.clone(),
         cause,
     })
@@ -70,7 +71,7 @@ pub fn decode(recorded: &RecordedEvent) -> Result<Event, UnreadableEvent> {
 /// Reads the stored text as it is, or by way of the upcasters when one applies.
 fn read<E: DeserializeOwned>(recorded: &RecordedEvent) -> Result<E, serde_json::Error> {
     static UPCASTERS: LazyLock<Vec<Box<dyn EventUpcaster>>> = LazyLock::new(upcasters);
-    let (name, version) = (recorded.event_type, &recorded.event_version);
+    let (name, version) = (&*recorded.event_type, &recorded.event_version);
     if !UPCASTERS.iter().any(|upcaster| upcaster.can_upcast(name, version)) {
         return serde_json::from_str(&recorded.payload);
     }
@@ -105,7 +106,7 @@ mod tests {
             aggregate_type: "Wallet",
             aggregate_id: "alice".into(),
             sequence: 1,
-            event_type: "WalletOpened",
+            event_type: "WalletOpened".into(),
             event_version: event_version.to_owned(),
             payload: payload.to_owned(),
             metadata: "{}".into(),
@@ -136,5 +137,15 @@ mod tests {
         let broken = recorded("1.1", r#"{"WalletOpened":{}}"#);
         let error = decode(&broken).unwrap_err().to_string();
         assert!(error.starts_with("event 0-1 (WalletOpened 1.1) cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn an_event_of_a_later_version_is_named_in_the_error() {
+        let later = RecordedEvent {
+            event_type: crate::journal::event_type_named("WalletRenamed"),
+            ..recorded("1.0", r#"{"WalletRenamed":{"to":"x"}}"#)
+        };
+        let error = decode(&later).unwrap_err().to_string();
+        assert!(error.starts_with("event 0-1 (WalletRenamed 1.0) cannot be read"), "{error}");
     }
 }

@@ -81,9 +81,10 @@ impl Store {
     }
 
     /// The names of the events of one stream, in order.
-    pub async fn stream(&self, id: &str) -> Vec<&'static str> {
+    pub async fn stream(&self, id: &str) -> Vec<String> {
         let events = self.events().await;
-        events.iter().filter(|e| *e.aggregate_id == *id).map(|e| e.event_type).collect()
+        let of_stream = events.iter().filter(|event| *event.aggregate_id == *id);
+        of_stream.map(|event| event.event_type.to_string()).collect()
     }
 
     /// Proves the journal; panics with the first problem.

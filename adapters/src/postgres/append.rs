@@ -115,7 +115,7 @@ fn bind_events<'q>(query: Query<'q>, batch: &'q Batch) -> Query<'q> {
         .bind(events.iter().map(|event| event.aggregate_type).collect::<Vec<_>>())
         .bind(events.iter().map(|event| &*event.aggregate_id).collect::<Vec<_>>())
         .bind(events.iter().map(|event| signed(event.sequence)).collect::<Vec<_>>())
-        .bind(events.iter().map(|event| event.event_type).collect::<Vec<_>>())
+        .bind(events.iter().map(|event| &*event.event_type).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.event_version.as_str()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.payload.as_str()).collect::<Vec<_>>())
         .bind(events.iter().map(|event| &*event.metadata).collect::<Vec<_>>())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use florin_application::journal::JournalError;
-use florin_domain::journal::{Hash, RecordedEvent, known_event_type};
+use florin_domain::journal::{Hash, RecordedEvent, event_type_named};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -14,7 +14,8 @@ pub(super) const COLUMNS: &str = "e.partition, e.position, e.aggregate_type, e.a
      e.sequence, e.event_type, e.event_version, e.payload::text AS payload, \
      e.metadata::text AS metadata, e.balance::text AS balance, e.recorded_at, e.hash";
 
-/// The event in a row of [`COLUMNS`].
+/// The event in a row of [`COLUMNS`]. One of an unknown type is an event all the same: whoever
+/// decodes it learns that it cannot be read.
 pub(super) fn recorded(row: &PgRow) -> Result<RecordedEvent, JournalError> {
     let aggregate_type: String = column(row, "aggregate_type")?;
     let event_type: String = column(row, "event_type")?;
@@ -31,8 +32,7 @@ pub(super) fn recorded(row: &PgRow) -> Result<RecordedEvent, JournalError> {
         },
         aggregate_id: aggregate_id.into(),
         sequence: unsigned(column::<i64>(row, "sequence")?)?,
-        event_type: known_event_type(&event_type)
-            .ok_or_else(|| JournalError::corrupt(format!("no event is a {event_type}")))?,
+        event_type: event_type_named(&event_type),
         event_version: column(row, "event_version")?,
         payload: column(row, "payload")?,
         metadata: Arc::from(metadata),

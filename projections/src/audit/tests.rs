@@ -16,7 +16,7 @@ impl Book {
             aggregate_type: if balance.is_some() { "Wallet" } else { "Transfer" },
             aggregate_id: id.into(),
             sequence,
-            event_type: florin_domain::journal::known_event_type(name).unwrap(),
+            event_type: florin_domain::journal::event_type_named(name),
             event_version: "1.1".to_owned(),
             payload: payload.to_owned(),
             metadata: "{}".into(),
