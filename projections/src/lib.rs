@@ -1,8 +1,37 @@
-//! Pure folds of the journal: recorded events go in, in position order, and what follows from them
-//! comes out. No IO: whoever runs a fold brings the events.
+//! Folds of the journal: recorded events go in, in position order, and what follows from them comes
+//! out.
 //!
-//! | module | folds to |
+//! | module | holds |
 //! |---|---|
 //! | [`audit`] | the proof that every invariant of the ledger holds at every position |
+//! | [`read_model`] | what a read model is: rows, a pure fold, the SQL around it |
+//! | [`balance`], [`history`], [`stats`] | the read models, and what clients ask of them |
+//! | [`models`] | the list of them |
+//! | [`runner`] | what keeps a read model up to date in one partition |
+//! | [`checkpoint`] | how far each has come |
+//! | [`dead_letters`], [`replay`] | what could not be applied, and what becomes of it |
+//! | [`rebuild`] | a fold from the first event into empty tables |
+//! | [`ports`] | where events come from |
+//!
+//! To add a read model: its file, its migration, its line in [`models`]. One whose events go
+//! somewhere else too (alerts to be published) keeps them in a table of its own, in the transaction
+//! of the batch, and whoever sends them reads that table: so they are neither lost nor made twice.
+//!
+//! Deliberately absent: the clock. Every time in a read model is the time of an event.
 
 pub mod audit;
+pub mod balance;
+mod batch;
+pub mod checkpoint;
+mod column;
+pub mod dead_letters;
+pub mod fact;
+pub mod history;
+pub mod models;
+mod parking;
+pub mod ports;
+pub mod read_model;
+pub mod rebuild;
+pub mod replay;
+pub mod runner;
+pub mod stats;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use florin_adapters::clock::SystemClock;
 use florin_adapters::dev::DatabaseUrls;
-use florin_adapters::postgres::follow::{heads, page, snapshot};
+use florin_adapters::postgres::follow::{PAGE, heads, page, snapshot};
 use florin_adapters::postgres::{PostgresJournal, migrate};
 use florin_application::journal::PartitionJournal;
 use florin_application::memory::MemoryJournal;
@@ -104,7 +104,7 @@ async fn recorded(pool: &PgPool) -> Vec<RecordedEvent> {
     for (partition, ..) in heads(&mut *snapshot).await.unwrap() {
         let mut position = 0;
         loop {
-            let page = page(&mut *snapshot, partition, position).await.unwrap();
+            let page = page(&mut *snapshot, partition, position, PAGE).await.unwrap();
             let Some(last) = page.last() else { break };
             position = last.position;
             events.extend(page);

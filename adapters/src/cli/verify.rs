@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::Failure;
 use crate::config::DatabaseArgs;
 use crate::postgres::PostgresJournal;
-use crate::postgres::follow::{heads, page, snapshot};
+use crate::postgres::follow::{PAGE, heads, page, snapshot};
 
 /// Example: `florin verify --database-url postgres://…`
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub(super) async fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     for (partition, head, head_hash) in heads(&mut *snapshot).await? {
         let mut end = (0, GENESIS);
         loop {
-            let events = page(&mut *snapshot, partition, end.0).await?;
+            let events = page(&mut *snapshot, partition, end.0, PAGE).await?;
             let Some(last) = events.last() else { break };
             end = (last.position, last.hash);
             events.iter().try_for_each(|event| audit.take(event))?;

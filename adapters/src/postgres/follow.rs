@@ -1,15 +1,19 @@
 //! The journal in order, page by page, for whoever reads all of it: proofs, rebuilds, the relay.
 
+use async_trait::async_trait;
 use florin_application::journal::JournalError;
+use florin_domain::TransferId;
 use florin_domain::journal::{Hash, RecordedEvent};
+use florin_projections::ports::{JournalAway, JournalReader};
 use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
 
+use super::PostgresJournal;
 use super::row::{COLUMNS, column, hash, read_error, recorded, signed, unsigned};
 
-/// How many events are read at a time: some megabytes, and enough that the round trip is nothing.
+/// How many events a proof reads at a time: some megabytes, and enough that the round trip is nothing.
 pub const PAGE: i64 = 10_000;
 
-/// The next events of a partition after a position, in order; none at the end.
+/// The next events of a partition after a position, in order, at most `limit`; none at the end.
 ///
 /// # Errors
 /// [`JournalError`] when Postgres is away or an event cannot be read.
@@ -17,14 +21,16 @@ pub async fn page(
     executor: impl PgExecutor<'_>,
     partition: u32,
     after: u64,
+    limit: i64,
 ) -> Result<Vec<RecordedEvent>, JournalError> {
     let statement = format!(
         "SELECT {COLUMNS} FROM events e WHERE e.partition = $1 AND e.position > $2
-          ORDER BY e.position LIMIT {PAGE}"
+          ORDER BY e.position LIMIT $3"
     );
     let rows = sqlx::query(&statement)
         .bind(i32::try_from(partition).unwrap_or(i32::MAX))
         .bind(signed(after))
+        .bind(limit)
         .fetch_all(executor)
         .await
         .map_err(read_error)?;
@@ -54,4 +60,74 @@ pub async fn heads(executor: impl PgExecutor<'_>) -> Result<Vec<(u32, u64, Hash)
         Ok((partition, position, hash(&column::<Vec<u8>>(row, "head_hash")?)?))
     };
     rows.iter().map(head).collect()
+}
+
+#[async_trait]
+impl JournalReader for PostgresJournal {
+    async fn page(
+        &self,
+        partition: u32,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, JournalAway> {
+        let events = page(self.pool(), partition, after, signed(limit as u64)).await;
+        events.map_err(away)
+    }
+
+    async fn head(&self, partition: u32) -> Result<u64, JournalAway> {
+        let head = "SELECT head_position FROM partitions WHERE partition = $1";
+        let head: i64 = sqlx::query_scalar(head)
+            .bind(i32::try_from(partition).unwrap_or(i32::MAX))
+            .fetch_one(self.pool())
+            .await
+            .map_err(|error| away(read_error(error)))?;
+        unsigned(head).map_err(away)
+    }
+
+    async fn wallet(
+        &self,
+        wallet: &str,
+        after: u64,
+        up_to: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, JournalAway> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM events e
+              WHERE e.aggregate_id = $1 AND e.aggregate_type = 'Wallet' AND e.sequence > $2
+                AND e.position <= $3
+              ORDER BY e.sequence LIMIT $4"
+        );
+        let rows = sqlx::query(&statement)
+            .bind(wallet)
+            .bind(signed(after))
+            .bind(signed(up_to))
+            .bind(signed(limit as u64))
+            .fetch_all(self.pool())
+            .await
+            .map_err(|error| away(read_error(error)))?;
+        rows.iter().map(recorded).collect::<Result<_, _>>().map_err(away)
+    }
+
+    async fn transfers(
+        &self,
+        ids: &[TransferId],
+        up_to: u64,
+    ) -> Result<Vec<RecordedEvent>, JournalAway> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM events e
+              WHERE e.aggregate_id = ANY($1) AND e.aggregate_type = 'Transfer' AND e.position <= $2
+              ORDER BY e.position"
+        );
+        let rows = sqlx::query(&statement)
+            .bind(ids.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .bind(signed(up_to))
+            .fetch_all(self.pool())
+            .await
+            .map_err(|error| away(read_error(error)))?;
+        rows.iter().map(recorded).collect::<Result<_, _>>().map_err(away)
+    }
+}
+
+fn away(error: JournalError) -> JournalAway {
+    JournalAway(error.into())
 }

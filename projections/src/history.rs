@@ -1,0 +1,434 @@
+//! `history`: every movement of a wallet's money, numbered without gaps.
+//!
+//! | event | entry |
+//! |---|---|
+//! | `FundsDeposited`, `FundsWithdrawn` | `deposit`, `withdrawal`: completed |
+//! | `FundsDebited` | `transfer_out`: pending |
+//! | `FundsCredited`, `FundsRefunded` | `transfer_in`, `transfer_refund`: completed |
+//! | `TransferCompleted`, `TransferFailed` | none; the transfer's `transfer_out` is completed, or failed |
+//!
+//! A transfer's stream lies in its source's partition, so its end finds the entry there.
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use read::{Entry, Filter, MAX_PAGE, NUMBERED_SCAN, Page, Place, SCAN, page};
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use florin_domain::journal::{Event, RecordedEvent};
+use florin_domain::{Currency, Metadata, TransferEvent, WalletEvent};
+use rust_decimal::Decimal;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use crate::fact::{Fact, Unapplicable, is_of_wallet, number, signed, unsigned};
+use crate::read_model::ReadModel;
+
+/// The read model.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct History;
+
+/// What a movement was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// From the outside world.
+    Deposit,
+    /// To the outside world.
+    Withdrawal,
+    /// From another wallet.
+    TransferIn,
+    /// To another wallet.
+    TransferOut,
+    /// Back, because the other wallet refused it.
+    TransferRefund,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Deposit,
+        Self::Withdrawal,
+        Self::TransferIn,
+        Self::TransferOut,
+        Self::TransferRefund,
+    ];
+
+    /// As it is stored, and as clients are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deposit => "deposit",
+            Self::Withdrawal => "withdrawal",
+            Self::TransferIn => "transfer_in",
+            Self::TransferOut => "transfer_out",
+            Self::TransferRefund => "transfer_refund",
+        }
+    }
+}
+
+/// How far a movement came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its transfer is under way.
+    Pending,
+    /// It stands.
+    Completed,
+    /// Its transfer failed, and the money came back.
+    Failed,
+}
+
+impl Status {
+    /// As it is stored, and as clients are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A movement that a batch adds.
+#[derive(Debug)]
+struct Movement {
+    wallet_id: Arc<str>,
+    entry: u64,
+    partition: u32,
+    position: u64,
+    kind: Kind,
+    status: Status,
+    failure: Option<String>,
+    amount: Decimal,
+    currency: Currency,
+    balance_after: Decimal,
+    counterparty: Option<String>,
+    reference: Uuid,
+    request_id: Option<String>,
+    metadata: Option<String>,
+    recorded_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// An outgoing transfer that has not ended, and its entry.
+#[derive(Debug, Clone)]
+struct InFlight {
+    wallet_id: Arc<str>,
+    entry: u64,
+    /// Which of the batch's movements it is; `None` for one that is stored.
+    index: Option<usize>,
+}
+
+/// What became of a stored transfer.
+#[derive(Debug)]
+struct Ended {
+    transfer_id: Uuid,
+    wallet_id: Arc<str>,
+    entry: u64,
+    status: Status,
+    failure: Option<String>,
+}
+
+/// What a batch adds and ends.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// The last entry of each wallet.
+    last: HashMap<Arc<str>, u64>,
+    in_flight: HashMap<Uuid, InFlight>,
+    movements: Vec<Movement>,
+    ended: Vec<Ended>,
+}
+
+#[async_trait]
+impl ReadModel for History {
+    type Rows = Rows;
+
+    const NAME: &'static str = "history";
+    const TABLES: &'static [&'static str] = &["movements", "movements_in_flight"];
+
+    fn reads(&self, event: &RecordedEvent) -> bool {
+        const OTHERS: [&str; 7] = [
+            "WalletOpened",
+            "WalletFrozen",
+            "WalletUnfrozen",
+            "WalletClosed",
+            "TransferInitiated",
+            "TransferDebited",
+            "TransferCompensated",
+        ];
+        !OTHERS.contains(&&*event.event_type)
+    }
+
+    async fn load(
+        &self,
+        connection: &mut PgConnection,
+        facts: &[Fact<'_>],
+    ) -> Result<Rows, sqlx::Error> {
+        let last = last_entries(connection, facts).await?;
+        let in_flight = in_flight(connection, facts).await?;
+        Ok(Rows { last, in_flight, ..Rows::default() })
+    }
+
+    fn apply(&self, rows: &mut Rows, fact: &Fact<'_>) -> Result<(), Unapplicable> {
+        match &fact.event {
+            Event::Wallet(event) => rows.take_movement(fact, event),
+            Event::Transfer(TransferEvent::TransferCompleted(_)) => {
+                rows.end(fact.transfer_id()?, Status::Completed, None);
+                Ok(())
+            }
+            Event::Transfer(TransferEvent::TransferFailed { reason }) => {
+                rows.end(fact.transfer_id()?, Status::Failed, Some(reason.to_string()));
+                Ok(())
+            }
+            Event::Transfer(
+                TransferEvent::TransferInitiated { .. }
+                | TransferEvent::TransferDebited(_)
+                | TransferEvent::TransferCompensated { .. },
+            ) => Ok(()),
+        }
+    }
+
+    async fn save(&self, connection: &mut PgConnection, rows: Rows) -> Result<(), sqlx::Error> {
+        if !rows.movements.is_empty() {
+            insert(connection, &rows.movements).await?;
+        }
+        if !rows.ended.is_empty() {
+            end(connection, &rows.ended).await?;
+        }
+        let departed: Vec<(&Uuid, &InFlight)> =
+            rows.in_flight.iter().filter(|(_, transfer)| transfer.index.is_some()).collect();
+        if !departed.is_empty() {
+            depart(connection, &departed).await?;
+        }
+        Ok(())
+    }
+
+    async fn erase(&self, connection: &mut PgConnection, wallet: &str) -> Result<(), sqlx::Error> {
+        for delete in [
+            "DELETE FROM movements WHERE wallet_id = $1",
+            "DELETE FROM movements_in_flight WHERE wallet_id = $1",
+        ] {
+            sqlx::query(delete).bind(wallet).execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the five events that move money have in common.
+struct Moved<'a> {
+    kind: Kind,
+    reference: Uuid,
+    counterparty: Option<&'a str>,
+    amount: Decimal,
+    currency: Currency,
+    balance: Decimal,
+    metadata: Option<&'a Metadata>,
+}
+
+#[rustfmt::skip]
+fn moved(event: &WalletEvent) -> Option<Moved<'_>> {
+    let (kind, reference, counterparty, amount, currency, balance, metadata) = match event {
+        WalletEvent::WalletOpened { .. }
+        | WalletEvent::WalletFrozen { .. }
+        | WalletEvent::WalletUnfrozen { .. }
+        | WalletEvent::WalletClosed { .. } => return None,
+        WalletEvent::FundsDeposited { transaction_id, amount, currency, balance, metadata } =>
+            (Kind::Deposit, transaction_id.0, None, amount, currency, balance, metadata.as_ref()),
+        WalletEvent::FundsWithdrawn { transaction_id, amount, currency, balance, metadata } =>
+            (Kind::Withdrawal, transaction_id.0, None, amount, currency, balance, metadata.as_ref()),
+        WalletEvent::FundsDebited {
+            transfer_id, counterparty, amount, currency, balance, metadata,
+        } => (Kind::TransferOut, transfer_id.0, Some(counterparty.as_str()), amount, currency,
+              balance, metadata.as_ref()),
+        WalletEvent::FundsCredited {
+            transfer_id, counterparty, amount, currency, balance, metadata,
+        } => (Kind::TransferIn, transfer_id.0, Some(counterparty.as_str()), amount, currency,
+              balance, metadata.as_ref()),
+        WalletEvent::FundsRefunded { transfer_id, counterparty, amount, currency, balance } =>
+            (Kind::TransferRefund, transfer_id.0, Some(counterparty.as_str()), amount, currency,
+             balance, None),
+    };
+    let (amount, currency, balance) = (*amount, *currency, *balance);
+    Some(Moved { kind, reference, counterparty, amount, currency, balance, metadata })
+}
+
+impl Rows {
+    fn take_movement(&mut self, fact: &Fact<'_>, event: &WalletEvent) -> Result<(), Unapplicable> {
+        let Some(moved) = moved(event) else { return Ok(()) };
+        let is_out = moved.kind == Kind::TransferOut;
+        if is_out && self.in_flight.contains_key(&moved.reference) {
+            return Err(Unapplicable("the transfer was debited before".to_owned()));
+        }
+        let wallet_id = Arc::clone(&fact.recorded.aggregate_id);
+        let last = self.last.entry(Arc::clone(&wallet_id)).or_insert(0);
+        *last += 1;
+        let entry = *last;
+        if is_out {
+            let index = Some(self.movements.len());
+            let transfer = InFlight { wallet_id: Arc::clone(&wallet_id), entry, index };
+            self.in_flight.insert(moved.reference, transfer);
+        }
+        self.movements.push(Movement {
+            wallet_id,
+            entry,
+            partition: fact.recorded.partition,
+            position: fact.recorded.position,
+            kind: moved.kind,
+            status: if is_out { Status::Pending } else { Status::Completed },
+            failure: None,
+            amount: moved.amount,
+            currency: moved.currency,
+            balance_after: moved.balance,
+            counterparty: moved.counterparty.map(str::to_owned),
+            reference: moved.reference,
+            request_id: fact.request_id(),
+            metadata: moved.metadata.map(ToString::to_string),
+            recorded_at: fact.recorded.recorded_at,
+        });
+        Ok(())
+    }
+
+    /// Ends a transfer. One that is not in flight moved nothing, or its source is parked.
+    fn end(&mut self, transfer_id: Uuid, status: Status, failure: Option<String>) {
+        let Some(InFlight { wallet_id, entry, index }) = self.in_flight.remove(&transfer_id) else {
+            return;
+        };
+        match index.and_then(|index| self.movements.get_mut(index)) {
+            Some(movement) => {
+                movement.status = status;
+                movement.failure = failure;
+            }
+            None => self.ended.push(Ended { transfer_id, wallet_id, entry, status, failure }),
+        }
+    }
+}
+
+async fn last_entries(
+    connection: &mut PgConnection,
+    facts: &[Fact<'_>],
+) -> Result<HashMap<Arc<str>, u64>, sqlx::Error> {
+    let of_wallets = facts.iter().filter(|fact| is_of_wallet(fact.recorded));
+    let wallets: HashSet<&str> = of_wallets.map(Fact::stream).collect();
+    if wallets.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(
+        "SELECT w.wallet_id, m.entry
+           FROM unnest($1::text[]) AS w (wallet_id)
+          CROSS JOIN LATERAL (SELECT m.entry FROM movements m WHERE m.wallet_id = w.wallet_id
+                               ORDER BY m.entry DESC LIMIT 1) AS m",
+    )
+    .bind(wallets.into_iter().collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let last = |row: &sqlx::postgres::PgRow| {
+        Ok((row.try_get::<&str, _>("wallet_id")?.into(), unsigned(row.try_get("entry")?)))
+    };
+    rows.iter().map(last).collect()
+}
+
+/// The stored transfers among those that end here; the others were debited in this batch.
+async fn in_flight(
+    connection: &mut PgConnection,
+    facts: &[Fact<'_>],
+) -> Result<HashMap<Uuid, InFlight>, sqlx::Error> {
+    let mut ending = HashSet::new();
+    for fact in facts {
+        match &fact.event {
+            Event::Transfer(_) => ending.extend(fact.transfer_id()),
+            Event::Wallet(_) => {}
+        }
+    }
+    for fact in facts {
+        if let Event::Wallet(WalletEvent::FundsDebited { transfer_id, .. }) = &fact.event {
+            ending.remove(&transfer_id.0);
+        }
+    }
+    if ending.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query(
+        "SELECT transfer_id, wallet_id, entry FROM movements_in_flight
+          WHERE transfer_id = ANY($1)",
+    )
+    .bind(ending.into_iter().collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let stored = |row: &sqlx::postgres::PgRow| {
+        let wallet_id = row.try_get::<&str, _>("wallet_id")?.into();
+        let entry = unsigned(row.try_get("entry")?);
+        Ok((row.try_get("transfer_id")?, InFlight { wallet_id, entry, index: None }))
+    };
+    rows.iter().map(stored).collect()
+}
+
+async fn insert(connection: &mut PgConnection, rows: &[Movement]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO movements (wallet_id, entry, partition, position, type, status, failure, amount,
+                                currency, balance_after, counterparty, reference, request_id,
+                                metadata, recorded_at)
+         SELECT r.wallet_id, r.entry, r.partition, r.position, r.type, r.status, r.failure, r.amount,
+                r.currency, r.balance_after, r.counterparty, r.reference, r.request_id,
+                r.metadata::json, r.recorded_at
+           FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::bigint[], $5::text[],
+                       $6::text[], $7::text[], $8::numeric[], $9::text[], $10::numeric[],
+                       $11::text[], $12::uuid[], $13::text[], $14::text[], $15::timestamptz[])
+                AS r (wallet_id, entry, partition, position, type, status, failure, amount, currency,
+                      balance_after, counterparty, reference, request_id, metadata, recorded_at)",
+    )
+    .bind(rows.iter().map(|row| &*row.wallet_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| signed(row.entry)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| number(row.partition)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| signed(row.position)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.kind.name()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.status.name()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.failure.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.amount).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.currency.code()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.balance_after).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.counterparty.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.reference).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.request_id.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.metadata.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.recorded_at).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Writes the end of stored transfers into their entries, and forgets that they are in flight.
+async fn end(connection: &mut PgConnection, rows: &[Ended]) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "WITH landed AS (DELETE FROM movements_in_flight WHERE transfer_id = ANY($1))
+         UPDATE movements m SET status = r.status, failure = r.failure
+           FROM unnest($2::text[], $3::bigint[], $4::text[], $5::text[])
+                AS r (wallet_id, entry, status, failure)
+          WHERE m.wallet_id = r.wallet_id AND m.entry = r.entry",
+    )
+    .bind(rows.iter().map(|row| row.transfer_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| &*row.wallet_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| signed(row.entry)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.status.name()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.failure.as_deref()).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Remembers the transfers that this batch left in flight.
+async fn depart(
+    connection: &mut PgConnection,
+    rows: &[(&Uuid, &InFlight)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO movements_in_flight (transfer_id, wallet_id, entry)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])",
+    )
+    .bind(rows.iter().map(|(id, _)| **id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| &*row.wallet_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| signed(row.entry)).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,83 @@
+//! Where events come from: a [`Source`] that is fast, and a [`JournalReader`] that is right.
+//!
+//! The runner owes its correctness to the journal alone. A source may deliver twice, in any order,
+//! with gaps, late, or nothing at all: what it lacks is read from the journal.
+
+use std::error::Error;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use florin_domain::TransferId;
+use florin_domain::journal::RecordedEvent;
+use thiserror::Error;
+
+/// A stream of the events of one partition.
+#[async_trait]
+pub trait Source: Send {
+    /// The next events, as soon as there are any; none when there were none for as long as `wait`.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the source is away. It mends itself, or the journal is read meanwhile.
+    async fn next(&mut self, max: usize, wait: Duration)
+    -> Result<Vec<RecordedEvent>, SourceError>;
+
+    /// Everything returned so far has been dealt with and need not come again.
+    ///
+    /// # Errors
+    /// [`SourceError`]; it may then come again.
+    async fn ack(&mut self) -> Result<(), SourceError>;
+}
+
+/// A source does not deliver.
+#[derive(Debug, Error)]
+#[error("the source does not deliver: {0}")]
+pub struct SourceError(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// The journal does not answer.
+#[derive(Debug, Error)]
+#[error("the journal does not answer: {0}")]
+pub struct JournalAway(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// The journal, to be read in order.
+#[async_trait]
+pub trait JournalReader: Send + Sync {
+    /// The next events of a partition after a position, in order; none at the end.
+    ///
+    /// # Errors
+    /// [`JournalAway`].
+    async fn page(
+        &self,
+        partition: u32,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, JournalAway>;
+
+    /// The last position of a partition.
+    ///
+    /// # Errors
+    /// [`JournalAway`].
+    async fn head(&self, partition: u32) -> Result<u64, JournalAway>;
+
+    /// The next events of one wallet after a sequence, in order, up to a position of its partition.
+    ///
+    /// # Errors
+    /// [`JournalAway`].
+    async fn wallet(
+        &self,
+        wallet: &str,
+        after: u64,
+        up_to: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, JournalAway>;
+
+    /// Every event of these transfers up to a position of their partition, in order. (A transfer has
+    /// four events at most.)
+    ///
+    /// # Errors
+    /// [`JournalAway`].
+    async fn transfers(
+        &self,
+        ids: &[TransferId],
+        up_to: u64,
+    ) -> Result<Vec<RecordedEvent>, JournalAway>;
+}
