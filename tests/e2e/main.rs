@@ -7,3 +7,4 @@ mod journal;
 mod ledger;
 mod private_servers;
 mod processes;
+mod relay;

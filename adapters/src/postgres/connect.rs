@@ -46,6 +46,14 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, ConnectError> {
 /// # Errors
 /// [`ConnectError`] when the URL is malformed.
 pub fn connect(url: &str) -> Result<PgPool, ConnectError> {
-    let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(CONNECT_WAIT);
+    connect_sized(url, POOL)
+}
+
+/// The same with another bound, for who must not wait behind others, nor others behind them.
+///
+/// # Errors
+/// [`ConnectError`] when the URL is malformed.
+pub fn connect_sized(url: &str, connections: u32) -> Result<PgPool, ConnectError> {
+    let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(CONNECT_WAIT);
     Ok(pool.connect_lazy_with(options(url)?))
 }

@@ -10,16 +10,22 @@
 //! | `load` | wallets by snapshot and tail, kept keys |
 //! | `row` | rows to recorded events |
 //! | `follow` | the journal in order, for whoever reads all of it |
+//! | `heads` | the ends of the partitions as they move, for whoever waits for events |
+//! | `lease` | what only one process may do at a time |
+//! | `relay_cursor` | how far the journal is published |
 
 mod append;
 mod connect;
 pub mod follow;
+pub mod heads;
 mod journal;
+pub mod lease;
 mod load;
 mod migrate;
 mod partition;
+pub mod relay_cursor;
 mod row;
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_sized};
 pub use journal::{OpenError, PostgresJournal};
 pub use migrate::{MigrateError, migrate};
