@@ -10,3 +10,4 @@ pub mod monkey;
 pub mod nats;
 pub mod postgres;
 pub mod telemetry;
+pub mod worker;

@@ -6,6 +6,7 @@
 //! | [`store`] | a fresh journal, in memory or in a real Postgres, and a ledger on it |
 //! | [`ask`] | words for the requests that tests send to a ledger |
 //! | [`service`] | the service in this process, behind HTTP |
+//! | [`nats`] | a NATS for one test alone, what is published there, and workers on it |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
 //! | [`batches`] | batches for a journal without a ledger |
 //! | [`process`] | the program `florin` in processes of its own |
@@ -14,6 +15,7 @@
 pub mod ask;
 pub mod batches;
 pub mod cluster;
+pub mod nats;
 pub mod own_postgres;
 pub mod process;
 pub mod round_robin;

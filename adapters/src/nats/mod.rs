@@ -1,0 +1,24 @@
+//! NATS JetStream: the journal on its way out, and back in for the projections.
+//!
+//! ```text
+//! journal ─page─▶ relay ─message─▶ publisher ─▶ stream LEDGER ─▶ source ─message─▶ projection
+//! ```
+//!
+//! | file | does |
+//! |---|---|
+//! | `connect` | how the connection is made |
+//! | `stream` | creates and updates the streams |
+//! | `message` | a recorded event as a message, and back |
+//! | `publisher` | many messages in flight, and up to where all are acknowledged |
+//! | `relay` | copies one partition, for as long as it holds the lease |
+//!
+//! JetStream may lose, repeat and reorder messages; the journal is the only truth. Whoever reads the
+//! stream counts positions, skips what it has and reads the rest from the journal.
+
+mod connect;
+pub mod message;
+pub mod publisher;
+pub mod relay;
+pub mod stream;
+
+pub use connect::{NatsError, connect};

@@ -1,0 +1,297 @@
+//! The relay: copies one partition of the journal to JetStream, in order, for as long as its process
+//! holds the lease `relay:<partition>`.
+//!
+//! ```text
+//! heads ─wake─▶ feed: page ─▶ message ─▶ publisher ─▶ JetStream
+//!                                           │ acknowledged
+//! relay_cursors ◀─ keep: one UPDATE for many ◀─┘
+//! ```
+//!
+//! The three parts run side by side in one task: while one page is sent the next is read, and the
+//! cursor follows without anybody waiting for it. Whatever fails ends the attempt, and the next one
+//! begins at the cursor: events may be published twice and are never left out. The server drops the
+//! second one within its window of duplicates, and readers skip by position.
+//!
+//! A stream that is gone is created again. What it held is not published again: whoever reads it
+//! counts positions and finds the rest in the journal.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::context::CreateStreamError;
+use florin_application::journal::JournalError;
+use florin_domain::journal::RecordedEvent;
+use futures::try_join;
+use sqlx::PgPool;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::connect::is_connected;
+use super::message::message;
+use super::publisher::{PublishFailure, Publisher};
+use super::stream::{LEDGER, StreamSettings, ensure};
+use crate::postgres::follow;
+use crate::postgres::heads::Heads;
+use crate::postgres::relay_cursor;
+
+/// How many events are read at a time: a second page is read while this one is sent, and both
+/// together are some megabytes.
+pub const PAGE: i64 = 2_000;
+
+/// How long the cursor rests after it was moved: what a takeover publishes twice at most, besides
+/// what is in flight.
+pub const CURSOR_REST: Duration = Duration::from_millis(50);
+
+/// The first and the longest wait after a failure.
+pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The lease under which a partition is published.
+pub fn lease_of(partition: u32) -> String {
+    format!("relay:{partition}")
+}
+
+/// Why an attempt to publish ended.
+#[derive(Debug, Error)]
+pub enum RelayError {
+    /// The journal cannot be read, or the cursor not be moved.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The stream cannot be created or updated.
+    #[error("the stream of the ledger cannot be had: {0}")]
+    Stream(#[from] CreateStreamError),
+    /// JetStream does not take the events.
+    #[error(transparent)]
+    Publish(#[from] PublishFailure),
+    /// Another process moved the cursor: it holds the lease now.
+    #[error("the cursor of partition {0} was moved by another process")]
+    Moved(u32),
+    /// The journal's positions are not dense.
+    #[error("the journal of partition {partition} has {found} after {after}")]
+    Gap {
+        /// Which.
+        partition: u32,
+        /// The last good position.
+        after: u64,
+        /// What came next.
+        found: u64,
+    },
+}
+
+/// What a relay does just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayState {
+    /// Another process holds the lease, or nobody yet.
+    Standby,
+    /// It publishes, or has nothing to publish.
+    Publishing,
+    /// NATS or Postgres is away; it tries again and again.
+    Waiting,
+}
+
+/// How a relay is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// Of which partition.
+    pub partition: u32,
+    /// What it does.
+    pub state: RelayState,
+    /// Up to where everything is published, as far as this process knows.
+    pub cursor: u64,
+    /// Why it waits, or last waited.
+    pub last_error: Option<Arc<str>>,
+}
+
+/// The relay of one partition, in this process.
+pub struct Relay {
+    partition: u32,
+    pool: PgPool,
+    client: Client,
+    settings: StreamSettings,
+    heads: Heads,
+    status: watch::Sender<RelayStatus>,
+}
+
+/// A view of a relay.
+#[derive(Clone)]
+pub struct RelayHandle {
+    status: watch::Receiver<RelayStatus>,
+    heads: Heads,
+}
+
+impl RelayHandle {
+    /// How it is doing.
+    pub fn status(&self) -> RelayStatus {
+        self.status.borrow().clone()
+    }
+
+    /// How many events are not published yet, as far as this process knows.
+    pub fn lag(&self) -> u64 {
+        let RelayStatus { partition, cursor, .. } = *self.status.borrow();
+        self.heads.head(partition).saturating_sub(cursor)
+    }
+}
+
+impl Relay {
+    /// A relay that does nothing yet.
+    pub fn new(
+        partition: u32,
+        pool: PgPool,
+        client: Client,
+        settings: StreamSettings,
+        heads: Heads,
+    ) -> Self {
+        let state = RelayState::Standby;
+        let status = RelayStatus { partition, state, cursor: 0, last_error: None };
+        Self { partition, pool, client, settings, heads, status: watch::channel(status).0 }
+    }
+
+    /// What it runs under.
+    pub fn lease(&self) -> String {
+        lease_of(self.partition)
+    }
+
+    /// A view of it.
+    pub fn handle(&self) -> RelayHandle {
+        RelayHandle { status: self.status.subscribe(), heads: self.heads.clone() }
+    }
+
+    /// Publishes for ever. To be run under the lease, and dropped with it.
+    pub async fn run(&self) -> Infallible {
+        let _standby = Standby(&self.status);
+        let mut wait = BACKOFF.0;
+        loop {
+            let before = self.status.borrow().cursor;
+            let Err(error) = self.attempt().await;
+            if self.status.borrow().cursor > before {
+                wait = BACKOFF.0;
+            }
+            self.fails(&error);
+            sleep(wait).await;
+            wait = (wait * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// From the cursor on, until something fails.
+    async fn attempt(&self) -> Result<Infallible, RelayError> {
+        // A request without a connection would wait for one; and so would all that is published.
+        if !is_connected(&self.client).await {
+            return Err(PublishFailure::Away.into());
+        }
+        ensure(&self.client, LEDGER, &self.settings).await?;
+        let cursor = relay_cursor::load(&self.pool, self.partition).await?;
+        self.status.send_modify(|status| status.cursor = cursor);
+        let (publisher, mut answers) = Publisher::after(self.client.clone(), cursor).await?;
+        let collect = async { Ok(publisher.collect(&mut answers).await?) };
+        let (never, _, _) = try_join!(
+            collect,
+            self.feed(&publisher, cursor),
+            self.keep(publisher.acknowledged(), cursor),
+        )?;
+        Ok(never)
+    }
+
+    /// Sends what comes after the position.
+    async fn feed(&self, publisher: &Publisher, after: u64) -> Result<Infallible, RelayError> {
+        let (mut heads, mut after) = (self.heads.clone(), after);
+        let mut page = self.page(after).await?;
+        loop {
+            let Some(last) = page.last().map(|event| event.position) else {
+                if *publisher.acknowledged().borrow() == after {
+                    self.is_well();
+                }
+                heads.beyond(self.partition, after).await;
+                page = self.page(after).await?;
+                continue;
+            };
+            let is_full = i64::try_from(page.len()).unwrap_or(PAGE) >= PAGE;
+            let next = async {
+                match is_full {
+                    true => self.page(last).await,
+                    false => Ok(Vec::new()),
+                }
+            };
+            ((), page) = try_join!(self.send(publisher, after, page), next)?;
+            after = last;
+        }
+    }
+
+    async fn send(
+        &self,
+        publisher: &Publisher,
+        mut after: u64,
+        page: Vec<RecordedEvent>,
+    ) -> Result<(), RelayError> {
+        for event in page {
+            // The publisher counts; a position that it does not expect would be another's.
+            if event.position != after + 1 {
+                let (partition, found) = (self.partition, event.position);
+                return Err(RelayError::Gap { partition, after, found });
+            }
+            after = event.position;
+            publisher.send(message(event, None)).await?;
+        }
+        Ok(())
+    }
+
+    async fn page(&self, after: u64) -> Result<Vec<RecordedEvent>, RelayError> {
+        Ok(follow::page(&self.pool, self.partition, after, PAGE).await?)
+    }
+
+    /// Moves the cursor behind what is acknowledged.
+    async fn keep(
+        &self,
+        mut acknowledged: watch::Receiver<u64>,
+        mut cursor: u64,
+    ) -> Result<Infallible, RelayError> {
+        loop {
+            let Ok(position) =
+                acknowledged.wait_for(|position| *position > cursor).await.map(|p| *p)
+            else {
+                return Err(PublishFailure::Away.into());
+            };
+            if !relay_cursor::advance(&self.pool, self.partition, cursor, position).await? {
+                return Err(RelayError::Moved(self.partition));
+            }
+            cursor = position;
+            self.status.send_modify(|status| status.cursor = cursor);
+            self.is_well();
+            sleep(CURSOR_REST).await;
+        }
+    }
+
+    fn is_well(&self) {
+        let partition = self.partition;
+        self.status.send_if_modified(|status| {
+            if status.state == RelayState::Waiting {
+                tracing::info!(partition, "events are published again");
+            }
+            std::mem::replace(&mut status.state, RelayState::Publishing) != RelayState::Publishing
+        });
+    }
+
+    fn fails(&self, error: &RelayError) {
+        let partition = self.partition;
+        self.status.send_modify(|status| {
+            match status.state {
+                RelayState::Waiting => tracing::debug!(partition, %error, "still not published"),
+                RelayState::Standby | RelayState::Publishing => {
+                    tracing::warn!(partition, %error, "events are not published for now");
+                }
+            }
+            status.state = RelayState::Waiting;
+            status.last_error = Some(error.to_string().into());
+        });
+    }
+}
+
+/// Says that the relay stands by again when it is dropped with its lease.
+struct Standby<'a>(&'a watch::Sender<RelayStatus>);
+
+impl Drop for Standby<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|status| status.state = RelayState::Standby);
+    }
+}

@@ -1,0 +1,104 @@
+//! The streams: created when they are missing, and brought to the settings of this process.
+//!
+//! Files, the oldest messages going first when a bound is reached: a stream is a copy, and whoever is
+//! behind it reads the journal. How often nats-server syncs a file to the disk is the server's
+//! setting, not the stream's: `jetstream { sync_interval: "1s" }` from 2.10 on, two minutes by default and
+//! always in 2.9. What a power cut takes is read from the journal, or published again by
+//! `florin relay republish`.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::context::{ContextBuilder, CreateStreamError};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{self};
+
+/// The events of the ledger.
+pub const LEDGER: Stream = Stream { name: "LEDGER", subjects: "ledger.>" };
+
+/// What the fraud rules found.
+pub const ALERTS: Stream = Stream { name: "ALERTS", subjects: "alerts.>" };
+
+/// Events that a projection could not apply.
+pub const DEAD_LETTERS: Stream = Stream { name: "DEAD_LETTERS", subjects: "dead-letters.>" };
+
+/// How long JetStream may take to answer a request about streams and consumers. It takes
+/// milliseconds; a server that is starting answers after it has read its store.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// A stream and what it takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Stream {
+    /// Its name.
+    pub name: &'static str,
+    /// The subjects that it keeps.
+    pub subjects: &'static str,
+}
+
+/// How streams are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// On how many servers.
+    pub replicas: usize,
+    /// For how long.
+    pub max_age: Duration,
+    /// Up to how many bytes.
+    pub max_bytes: i64,
+    /// For how long a message of the same id counts as the same.
+    pub duplicate_window: Duration,
+}
+
+impl StreamSettings {
+    /// One server, which is what there is unless somebody says otherwise.
+    pub const REPLICAS: usize = 1;
+    /// A week: longer than a consumer is left lying broken.
+    pub const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+    /// Some three million events, a few minutes at full speed: beyond that the journal is read faster
+    /// than the stream. JetStream sets the space aside when it creates the stream.
+    pub const MAX_BYTES: i64 = 4 << 30;
+    /// Longer than an outage after which the relay publishes some messages twice; the server keeps
+    /// an entry in memory for every message of that time.
+    pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(30);
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self {
+            replicas: Self::REPLICAS,
+            max_age: Self::MAX_AGE,
+            max_bytes: Self::MAX_BYTES,
+            duplicate_window: Self::DUPLICATE_WINDOW,
+        }
+    }
+}
+
+/// JetStream with bounded waits.
+pub(super) fn jetstream(client: Client) -> jetstream::Context {
+    ContextBuilder::new().timeout(ANSWER_WAIT).build(client)
+}
+
+/// Creates the stream, or changes its settings to these.
+///
+/// # Errors
+/// What the server says: it is away, or has not that much space, or not that many replicas.
+pub async fn ensure(
+    client: &Client,
+    stream: Stream,
+    settings: &StreamSettings,
+) -> Result<(), CreateStreamError> {
+    let config = Config {
+        name: stream.name.to_owned(),
+        subjects: vec![stream.subjects.to_owned()],
+        storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        num_replicas: settings.replicas,
+        max_age: settings.max_age,
+        max_bytes: settings.max_bytes,
+        // The server wants the window to be within the age.
+        duplicate_window: settings.duplicate_window.min(settings.max_age),
+        ..Config::default()
+    };
+    jetstream(client.clone()).create_or_update_stream(config).await?;
+    Ok(())
+}

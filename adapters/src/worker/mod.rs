@@ -1,0 +1,88 @@
+//! What runs behind the front door: the relay of every partition, each under its lease. `florin worker`
+//! and `florin dev` start it; as many processes as one likes share the work.
+//!
+//! To add a kind of work: one line in [`Worker::start`], for each lease that it runs under.
+//!
+//! Bounds: one connection for the leases, and [`work_connections`] for everything else, apart from
+//! those of the command side.
+
+use async_nats::Client;
+use tokio::task::JoinSet;
+
+use crate::nats::relay::{Relay, RelayHandle};
+use crate::nats::stream::StreamSettings;
+use crate::postgres::heads::Heads;
+use crate::postgres::lease::Leases;
+use crate::postgres::{ConnectError, connect_sized};
+
+/// How many connections the work has at most: Postgres has a hundred for everybody.
+const MAX_CONNECTIONS: u32 = 16;
+
+/// What a worker needs.
+pub struct Parts {
+    /// Where the journal is.
+    pub database_url: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// Where events are published; without it nothing is.
+    pub nats: Option<Client>,
+    /// How the streams are kept.
+    pub streams: StreamSettings,
+}
+
+/// The running work. Dropping it ends the work as `kill -9` does: its leases run out.
+pub struct Worker {
+    leases: Leases,
+    tasks: JoinSet<()>,
+    relays: Vec<RelayHandle>,
+}
+
+impl Worker {
+    /// Begins to work. Postgres and NATS may be away.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the URL is malformed.
+    pub fn start(parts: Parts) -> Result<Self, ConnectError> {
+        let pool = connect_sized(&parts.database_url, work_connections(parts.partitions))?;
+        let leases = Leases::start(connect_sized(&parts.database_url, 1)?);
+        let heads = Heads::follow(pool.clone(), parts.partitions);
+        let mut worker = Self { leases, tasks: JoinSet::new(), relays: Vec::new() };
+        match parts.nats {
+            None => tracing::warn!("without NATS_URL, events are not published"),
+            Some(nats) => {
+                for partition in 0..parts.partitions {
+                    let (pool, nats, heads) = (pool.clone(), nats.clone(), heads.clone());
+                    worker.relay(Relay::new(partition, pool, nats, parts.streams, heads));
+                }
+            }
+        }
+        Ok(worker)
+    }
+
+    /// How each relay is doing, by partition; none without NATS.
+    pub fn relays(&self) -> &[RelayHandle] {
+        &self.relays
+    }
+
+    /// The leases of this process.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Ends the work and gives its leases back, so that others go on at once.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        self.leases.stop().await;
+    }
+
+    fn relay(&mut self, relay: Relay) {
+        self.relays.push(relay.handle());
+        let leases = self.leases.clone();
+        self.tasks.spawn(async move { match leases.run(&relay.lease(), || relay.run()).await {} });
+    }
+}
+
+/// Two to follow the heads, and two a partition: a page is read while the cursor is moved.
+fn work_connections(partitions: u32) -> u32 {
+    (2 + 2 * partitions).min(MAX_CONNECTIONS)
+}
