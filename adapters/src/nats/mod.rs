@@ -11,6 +11,8 @@
 //! | `message` | a recorded event as a message, and back |
 //! | `publisher` | many messages in flight, and up to where all are acknowledged |
 //! | `relay` | copies one partition, for as long as it holds the lease |
+//! | `republish` | publishes a range again |
+//! | `source` | a durable consumer for one projection and partition |
 //!
 //! JetStream may lose, repeat and reorder messages; the journal is the only truth. Whoever reads the
 //! stream counts positions, skips what it has and reads the rest from the journal.
@@ -19,6 +21,8 @@ mod connect;
 pub mod message;
 pub mod publisher;
 pub mod relay;
+pub mod republish;
+pub mod source;
 pub mod stream;
 
 pub use connect::{NatsError, connect};

@@ -3,6 +3,7 @@
 mod leases;
 mod outages;
 mod publishing;
+mod sources;
 
 use florin_application::Ledger;
 
