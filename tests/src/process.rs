@@ -82,6 +82,12 @@ impl Florin {
         Self::start(&log, verb.iter().chain(more))
     }
 
+    /// `florin worker` on a database and a NATS. The log goes to the directory.
+    pub fn worker(dir: &Path, database_url: &str, nats_url: &str) -> Self {
+        let verb = ["worker", "--database-url", database_url, "--nats-url", nats_url];
+        Self::start(&dir.join("worker.log"), verb.iter())
+    }
+
     fn start<'a>(log: &Path, arguments: impl Iterator<Item = &'a &'a str>) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let mut command = command(arguments);

@@ -6,7 +6,9 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 use super::service::{Service, asked_to_stop};
-use crate::config::{DataArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs};
+use crate::config::{
+    DataArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, StreamArgs,
+};
 use crate::dev::Stack;
 use crate::postgres::migrate;
 use crate::telemetry;
@@ -20,6 +22,8 @@ pub(super) struct DevArgs {
     partitions: PartitionArgs,
     #[command(flatten)]
     ledger: LedgerArgs,
+    #[command(flatten)]
+    streams: StreamArgs,
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
@@ -51,6 +55,7 @@ async fn serve(args: &DevArgs, stack: &Stack, listener: TcpListener) -> Result<(
         nats: NatsArgs { nats_url: Some(urls.nats.clone()) },
         ledger: args.ledger.clone(),
         listener,
+        work: Some(args.streams.settings()),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = service.run(async {

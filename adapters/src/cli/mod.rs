@@ -3,9 +3,11 @@
 mod dev;
 mod migrate;
 mod monkey;
+mod relay;
 mod serve;
 mod service;
 mod verify;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -23,12 +25,16 @@ struct Cli {
 enum Verb {
     /// Run everything on this machine: a private Postgres and NATS, and the service.
     Dev(dev::DevArgs),
-    /// Run the service against the Postgres and NATS that it is given.
+    /// Run the API against the Postgres and NATS that it is given.
     Serve(serve::ServeArgs),
+    /// Run what is behind the API without it: the relay to NATS, unfinished transfers.
+    Worker(worker::WorkerArgs),
     /// Create a ledger, or upgrade its schema.
     Migrate(migrate::MigrateArgs),
     /// Prove the journal: positions, hash chain, balances, sums.
     Verify(verify::VerifyArgs),
+    /// See how far the events are published, or publish some again.
+    Relay(relay::RelayArgs),
     /// Stress a deployment with random money and check every answer.
     Monkey(monkey::MonkeyVerb),
 }
@@ -41,6 +47,8 @@ pub async fn run() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Dev(args) => dev::run(args).await,
         Verb::Serve(args) => serve::run(args).await,
+        Verb::Worker(args) => worker::run(args).await,
+        Verb::Relay(args) => relay::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
         Verb::Monkey(args) => monkey::run(&args).await,

@@ -33,6 +33,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         nats: args.nats,
         ledger: args.ledger,
         listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
+        work: None,
     };
     service.run(asked_to_stop()).await?;
     Ok(ExitCode::SUCCESS)

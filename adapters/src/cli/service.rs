@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_application::Ledger;
+use florin_application::{Journal, Ledger};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,7 +12,9 @@ use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs};
 use crate::http::{Api, Dependencies, router, serve};
 use crate::nats;
+use crate::nats::stream::StreamSettings;
 use crate::postgres::{OpenError, PostgresJournal};
+use crate::worker::{Parts, Worker};
 
 /// The first and the longest wait for a Postgres that is away at the start.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -24,6 +26,8 @@ pub(super) struct Service {
     pub(super) nats: NatsArgs,
     pub(super) ledger: LedgerArgs,
     pub(super) listener: TcpListener,
+    /// Whether the work behind the front door runs here too, and how it keeps its streams.
+    pub(super) work: Option<StreamSettings>,
 }
 
 impl Service {
@@ -33,10 +37,15 @@ impl Service {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         let journal = open(&self.database_url, self.partitions).await?;
-        let health = Dependencies {
-            postgres: journal.pool().clone(),
-            nats: nats::connect(self.nats.nats_url.as_deref()).await?,
+        let nats = nats::connect(self.nats.nats_url.as_deref()).await?;
+        let parts = |streams| Parts {
+            database_url: self.database_url.clone(),
+            partitions: journal.partitions(),
+            nats: nats.clone(),
+            streams,
         };
+        let worker = self.work.map(|streams| Worker::start(parts(streams))).transpose()?;
+        let health = Dependencies { postgres: journal.pool().clone(), nats: nats.clone() };
         let settings = self.ledger.settings();
         let api = Api {
             ledger: Ledger::open(Arc::new(journal), Arc::new(SystemClock), &settings),
@@ -44,13 +53,16 @@ impl Service {
             health: Arc::new(health),
         };
         tracing::info!(address = %self.listener.local_addr()?, "serving");
-        serve(self.listener, router(api), shutdown).await?;
-        Ok(())
+        let served = serve(self.listener, router(api), shutdown).await;
+        if let Some(worker) = worker {
+            worker.stop().await;
+        }
+        Ok(served?)
     }
 }
 
 /// Opens the journal, and waits for a Postgres that is away.
-async fn open(url: &str, partitions: Option<u32>) -> Result<PostgresJournal, OpenError> {
+pub(super) async fn open(url: &str, partitions: Option<u32>) -> Result<PostgresJournal, OpenError> {
     let mut wait = BACKOFF.0;
     loop {
         match PostgresJournal::open(url, partitions).await {

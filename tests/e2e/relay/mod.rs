@@ -4,6 +4,7 @@ mod leases;
 mod outages;
 mod publishing;
 mod sources;
+mod verbs;
 
 use florin_application::Ledger;
 

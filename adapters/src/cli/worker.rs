@@ -1,0 +1,48 @@
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use florin_application::{Journal, Ledger};
+
+use super::Failure;
+use super::service::{asked_to_stop, open};
+use crate::clock::SystemClock;
+use crate::config::{DatabaseArgs, LedgerArgs, LogArgs, NatsArgs, PartitionArgs, StreamArgs};
+use crate::nats;
+use crate::telemetry;
+use crate::worker::{Parts, Worker};
+
+/// Example: `florin worker --database-url postgres://… --nats-url nats://…`
+#[derive(Debug, Args)]
+pub(super) struct WorkerArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    partitions: PartitionArgs,
+    #[command(flatten)]
+    nats: NatsArgs,
+    #[command(flatten)]
+    streams: StreamArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
+    let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let database_url = args.database.database_url;
+    let journal = open(&database_url, args.partitions.partitions).await?;
+    let worker = Worker::start(Parts {
+        database_url,
+        partitions: journal.partitions(),
+        nats: nats::connect(args.nats.nats_url.as_deref()).await?,
+        streams: args.streams.settings(),
+    })?;
+    // Whose driver resumes the transfers that a process left unfinished.
+    let _ledger = Ledger::open(Arc::new(journal), Arc::new(SystemClock), &args.ledger.settings());
+    tracing::info!(holder = worker.leases().holder(), "working");
+    asked_to_stop().await;
+    worker.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
