@@ -65,7 +65,7 @@ impl From<FoldError> for BatchError {
     fn from(error: FoldError) -> Self {
         match error {
             FoldError::Away(error) => Self::Away(error),
-            culprit @ (FoldError::Events(_) | FoldError::Refused(_)) => Self::Culprit(culprit),
+            culprit @ (FoldError::Events(..) | FoldError::Refused(_)) => Self::Culprit(culprit),
         }
     }
 }
@@ -165,8 +165,9 @@ impl Task<'_> {
             match self.model.fold(&mut savepoint, &run).await {
                 Ok(()) => savepoint.commit().await?,
                 Err(FoldError::Away(error)) => return Err(error.into()),
-                Err(FoldError::Events(faults)) => {
+                Err(FoldError::Events(first, others)) => {
                     savepoint.rollback().await?;
+                    let faults = [vec![first], others].concat();
                     self.set_aside(aside, &mut run, &faults, attempts).await?;
                     runs.push(run);
                 }

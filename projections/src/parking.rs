@@ -1,7 +1,8 @@
 //! Setting aside what cannot be applied: an event goes to the dead letters, its wallet is parked,
 //! and the wallet's later events follow it there, so that its rows never skip an event.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -35,7 +36,8 @@ struct Parked {
 /// What one batch sets aside, and the wallets that stand aside already.
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
-    wallets: HashSet<Arc<str>>,
+    /// With the position after which a wallet's events follow: 0 for one parked before.
+    wallets: HashMap<Arc<str>, u64>,
     letters: Vec<Letter>,
     parked: Vec<Parked>,
 }
@@ -54,7 +56,8 @@ impl Aside {
             .bind(number(partition))
             .fetch_all(connection)
             .await?;
-        Ok(Self { wallets: wallets.into_iter().map(Arc::from).collect(), ..Self::default() })
+        let wallets = wallets.into_iter().map(|wallet| (Arc::from(wallet), 0)).collect();
+        Ok(Self { wallets, ..Self::default() })
     }
 
     /// The events that may be applied; those of parked wallets follow into the dead letters.
@@ -63,7 +66,8 @@ impl Aside {
             return events;
         }
         let (follow, live) = events.into_iter().partition::<Vec<_>, _>(|event| {
-            is_of_wallet(event) && self.wallets.contains(&event.aggregate_id)
+            let from = self.wallets.get(&event.aggregate_id);
+            is_of_wallet(event) && from.is_some_and(|from| event.position > *from)
         });
         for event in follow {
             self.letters.push(Letter {
@@ -86,8 +90,9 @@ impl Aside {
     ) -> Result<(), JournalAway> {
         let wallet_id = wallet_concerned(journal, event).await?;
         if let Some(wallet_id) = &wallet_id
-            && self.wallets.insert(Arc::clone(wallet_id))
+            && let Entry::Vacant(unparked) = self.wallets.entry(Arc::clone(wallet_id))
         {
+            unparked.insert(event.position);
             self.parked.push(Parked {
                 wallet_id: Arc::clone(wallet_id),
                 position: event.position,

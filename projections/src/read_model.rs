@@ -68,9 +68,9 @@ pub struct Fault {
 /// Why a batch was not folded.
 #[derive(Debug, Error)]
 pub enum FoldError {
-    /// These events cannot be applied. Nothing was saved.
-    #[error("{} cannot be applied, the first at position {}", .0.len(), .0.first().map_or(0, |fault| fault.position))]
-    Events(Vec<Fault>),
+    /// This event cannot be applied, nor can these after it. Nothing was saved.
+    #[error("position {}: {}", .0.position, .0.error)]
+    Events(Fault, Vec<Fault>),
     /// Postgres refuses a value: some event of the batch is at fault, and it does not say which.
     #[error("the rows cannot be kept: {0}")]
     Refused(#[source] sqlx::Error),
@@ -151,11 +151,12 @@ impl<M: ReadModel> Projection for M {
                 faults.push(fault(fact.recorded, &error));
             }
         }
-        if faults.is_empty() {
-            return Ok(self.save(connection, rows).await?);
-        }
         faults.sort_by_key(|fault| fault.position);
-        Err(FoldError::Events(faults))
+        let mut faults = faults.into_iter();
+        match faults.next() {
+            None => Ok(self.save(connection, rows).await?),
+            Some(first) => Err(FoldError::Events(first, faults.collect())),
+        }
     }
 
     async fn forget(&self, connection: &mut PgConnection, wallet: &str) -> Result<(), sqlx::Error> {

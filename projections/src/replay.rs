@@ -198,9 +198,42 @@ impl Replays<'_> {
             let events: Vec<&RecordedEvent> =
                 page.iter().filter(|event| !skipped.contains(&event.position)).collect();
             folded += events.len() as u64;
-            let outcome = self.model.fold(connection, &events).await;
-            outcome.map_err(|error| Unfolded::of(error, events.first()))?;
+            self.fold_page(connection, events).await?;
         }
+    }
+
+    /// Folds events up to the first that cannot be applied. Where Postgres refuses a run as a whole,
+    /// it is halved until one event is left.
+    async fn fold_page(
+        &self,
+        connection: &mut PgConnection,
+        events: Vec<&RecordedEvent>,
+    ) -> Result<(), Unfolded> {
+        // The last one comes first.
+        let mut runs = vec![events];
+        while let Some(mut run) = runs.pop() {
+            let mut savepoint = connection.begin().await.map_err(ReplayError::from)?;
+            let folded = self.model.fold(&mut savepoint, &run).await;
+            let end = match folded {
+                Ok(()) => savepoint.commit().await,
+                Err(_) => savepoint.rollback().await,
+            };
+            end.map_err(ReplayError::from)?;
+            match (folded, run.as_slice()) {
+                (Ok(()), _) => {}
+                (Err(FoldError::Away(error)), _) => return Err(ReplayError::Away(error).into()),
+                (Err(FoldError::Events(first, _)), _) => return Err(Unfolded::Fault(first)),
+                (Err(FoldError::Refused(error)), [event]) => {
+                    let (position, error) = (event.position, error.to_string());
+                    return Err(Unfolded::Fault(Fault { position, error }));
+                }
+                (Err(FoldError::Refused(_)), _) => {
+                    let later = run.split_off(run.len() / 2);
+                    runs.extend([later, run]);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The streams of the transfers that leave the wallet here, after its own events: that is their
@@ -287,21 +320,6 @@ enum Unfolded {
 impl From<ReplayError> for Unfolded {
     fn from(error: ReplayError) -> Self {
         Self::Away(error)
-    }
-}
-
-impl Unfolded {
-    /// Where Postgres refuses a page as a whole, its first event stands for it.
-    fn of(error: FoldError, first: Option<&&RecordedEvent>) -> Self {
-        let position = first.map_or(0, |event| event.position);
-        match error {
-            FoldError::Away(error) => Self::Away(error.into()),
-            FoldError::Events(faults) => {
-                let unknown = || Fault { position, error: "cannot be applied".to_owned() };
-                Self::Fault(faults.into_iter().next().unwrap_or_else(unknown))
-            }
-            FoldError::Refused(error) => Self::Fault(Fault { position, error: error.to_string() }),
-        }
     }
 }
 

@@ -7,4 +7,5 @@ mod journal;
 mod ledger;
 mod private_servers;
 mod processes;
+mod projections;
 mod relay;

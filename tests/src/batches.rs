@@ -92,6 +92,30 @@ pub fn transfer_event(batch: &mut Batch, id: TransferId, sequence: u64, of: &Tra
     );
 }
 
+/// Adds an event as no writer would: of any name, with any payload.
+pub fn raw_event(
+    batch: &mut Batch,
+    (aggregate_type, id, sequence): (&'static str, &str, u64),
+    event_type: &'static str,
+    payload: &str,
+    balance: Option<i64>,
+) {
+    let blank = blank(batch);
+    push(
+        batch,
+        RecordedEvent {
+            aggregate_type,
+            aggregate_id: id.into(),
+            sequence,
+            event_type: event_type.into(),
+            event_version: "1.0".to_owned(),
+            payload: payload.to_owned(),
+            balance: balance.map(|cents| Decimal::new(cents, 2)),
+            ..blank
+        },
+    );
+}
+
 fn blank(batch: &Batch) -> RecordedEvent {
     let head = batch.head();
     RecordedEvent {

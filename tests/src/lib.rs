@@ -9,15 +9,23 @@
 //! | [`nats`] | a NATS for one test alone, what is published there, and workers on it |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
 //! | [`batches`] | batches for a journal without a ledger |
+//! | [`projecting`] | read models at work in this process |
+//! | [`feed`] | the sources they work from, good and bad |
+//! | [`flawed`] | a read model with a defect that can be mended |
+//! | [`fresh_fold`] | the proof that read models equal a fresh fold of the journal |
 //! | [`process`] | the program `florin` in processes of its own |
 //! | [`round_robin`] | a load balancer in front of several of them |
 
 pub mod ask;
 pub mod batches;
 pub mod cluster;
+pub mod feed;
+pub mod flawed;
+pub mod fresh_fold;
 pub mod nats;
 pub mod own_postgres;
 pub mod process;
+pub mod projecting;
 pub mod round_robin;
 pub mod service;
 pub mod store;

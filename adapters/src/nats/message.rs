@@ -30,7 +30,7 @@ use async_nats::message::OutboundMessage;
 use async_nats::{HeaderMap, Message};
 use chrono::{DateTime, SecondsFormat, Utc};
 use florin_domain::event_metadata::EventMetadata;
-use florin_domain::journal::{Hash, RecordedEvent, known_event_type};
+use florin_domain::journal::{Hash, RecordedEvent, event_type_named};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
 
@@ -86,7 +86,7 @@ pub fn message(event: RecordedEvent, again: Option<&str>) -> OutboundMessage {
         "ledger.{}.{kind}.{}.{}",
         event.partition,
         utf8_percent_encode(&event.aggregate_id, &TOKEN),
-        utf8_percent_encode(event.event_type, &TOKEN)
+        utf8_percent_encode(&event.event_type, &TOKEN)
     );
     let mut headers = HeaderMap::new();
     headers.insert(
@@ -97,7 +97,7 @@ pub fn message(event: RecordedEvent, again: Option<&str>) -> OutboundMessage {
     headers.insert(SPEC, "1.0");
     headers.insert(CONTENT, "application/json");
     headers.insert(ORIGIN, SOURCE);
-    headers.insert(TYPE, encoded(event.event_type));
+    headers.insert(TYPE, encoded(&event.event_type));
     headers.insert(VERSION, encoded(&event.event_version));
     headers.insert(SUBJECT, format!("{kind}/{}", utf8_percent_encode(&event.aggregate_id, &TEXT)));
     headers.insert(SEQUENCE, HeaderValue::from(event.sequence));
@@ -167,7 +167,7 @@ pub fn event(message: &Message) -> Result<RecordedEvent, NotAnEvent> {
         aggregate_type,
         aggregate_id: aggregate_id.into(),
         sequence: number(SEQUENCE)?,
-        event_type: known_event_type(&event_type).ok_or_else(|| wrong(&TYPE, "is not known"))?,
+        event_type: event_type_named(&event_type),
         event_version: text(VERSION)?,
         payload: payload.map_err(|_| wrong(&CONTENT, "is not that of the body"))?,
         metadata: Arc::from(text(METADATA)?),

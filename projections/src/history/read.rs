@@ -27,6 +27,10 @@ pub const SCAN: u64 = 5_000;
 /// longer history only the newest entries are counted, and the total is not told.
 pub const NUMBERED_SCAN: u64 = 100_000;
 
+/// The most entries that a page number skips: more than any wallet has, and a number that Postgres
+/// can still subtract.
+const MAX_SKIPPED: u64 = 1 << 60;
+
 /// Which entries; all of them by default.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -125,7 +129,9 @@ pub async fn page(
     let (before, skipped) = match place {
         Place::Newest => (None, 0),
         Place::Before(entry) => (Some(entry), 0),
-        Place::Numbered(page) => (None, page.saturating_sub(1).saturating_mul(limit)),
+        Place::Numbered(page) => {
+            (None, page.saturating_sub(1).saturating_mul(limit).min(MAX_SKIPPED))
+        }
     };
     let is_numbered = matches!(place, Place::Numbered(_));
     // Without a filter every entry counts, and skipping is subtracting.

@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use florin_domain::journal::RecordedEvent;
-use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::batch::{BatchError, Culprits, Task};
@@ -62,6 +62,9 @@ pub const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long it waits before the first new try when Postgres is away, and at most.
 pub const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// How long it waits for a connection before Postgres counts as away.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(3);
+
 /// How long a batch may take: longer than any statement in it. What takes longer is given up and
 /// tried again, because its connection may be dead.
 pub const BATCH_TIME: Duration = Duration::from_secs(60);
@@ -72,8 +75,8 @@ pub struct Parts {
     pub model: Arc<dyn Projection>,
     /// In which partition.
     pub partition: u32,
-    /// The read models' database. A runner holds one connection.
-    pub pool: PgPool,
+    /// The read models' database. A runner has one connection of its own.
+    pub database: PgConnectOptions,
     /// The truth.
     pub journal: Arc<dyn JournalReader>,
     /// Where events come from as long as all is well.
@@ -85,7 +88,7 @@ pub struct Parts {
 /// A projection at work in one partition.
 pub struct Runner {
     parts: Parts,
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<PgConnection>,
     /// Where the projection is; `None` until it is read, and after it was found elsewhere.
     known: Option<Checkpoint>,
     /// Whether the source may be the only one to ask: `false` until the journal was.
@@ -160,10 +163,13 @@ impl Runner {
         Ok(at)
     }
 
-    async fn connection(&mut self) -> Result<&mut PoolConnection<Postgres>, sqlx::Error> {
+    async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.parts.pool.acquire().await?,
+            None => {
+                let connecting = PgConnection::connect_with(&self.parts.database);
+                timeout(CONNECT_WAIT, connecting).await.map_err(std::io::Error::from)??
+            }
         };
         Ok(self.connection.insert(connection))
     }
@@ -202,7 +208,7 @@ impl Runner {
         Ok(())
     }
 
-    async fn read(&self, after: u64) -> Result<Vec<RecordedEvent>, JournalAway> {
+    async fn read(&mut self, after: u64) -> Result<Vec<RecordedEvent>, JournalAway> {
         self.parts.journal.page(self.parts.partition, after, MAX_BATCH).await
     }
 

@@ -15,7 +15,7 @@ impl Runner {
                 health.behind_since = None;
             }
         });
-        self.parts.progress.saw(at.position);
+        self.parts.progress.stands(at.position);
     }
 
     pub(super) fn measure(&mut self, events: usize) {

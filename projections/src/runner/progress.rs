@@ -125,6 +125,12 @@ impl Progress {
         });
     }
 
+    /// Learns where the projection is from its runner. That may be further back: a crash of Postgres
+    /// takes the last batches back.
+    pub(super) fn stands(&self, position: u64) {
+        self.position.send_if_modified(|at| std::mem::replace(at, position) != position);
+    }
+
     /// Notes that no runner works here any more.
     pub fn stopped(&self) {
         self.update(|health| {

@@ -40,7 +40,7 @@ fn recorded() -> impl Strategy<Value = RecordedEvent> {
             aggregate_type: if names.0 { "Wallet" } else { "Transfer" },
             aggregate_id: names.1.into(),
             sequence: ids.2,
-            event_type: names.2,
+            event_type: names.2.into(),
             event_version: names.3,
             payload,
             metadata: metadata.into(),
@@ -59,7 +59,7 @@ fn debit() -> RecordedEvent {
         aggregate_type: "Wallet",
         aggregate_id: "alice".into(),
         sequence: 3,
-        event_type: "FundsDebited",
+        event_type: "FundsDebited".into(),
         event_version: "1.0".to_owned(),
         payload: r#"{"FundsDebited":{"amount":"1.00"}}"#.to_owned(),
         metadata: format!(
