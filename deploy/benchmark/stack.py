@@ -122,7 +122,8 @@ class Stack:
     def start(self):
         """Returns when the service is ready."""
         arguments = [self.florin, "dev", "--host", "127.0.0.1", "--port", "0"]
-        arguments += ["--data-dir", self.directory]
+        # The command side alone: what is behind it costs the same processor.
+        arguments += ["--data-dir", self.directory, "--work", "false"]
         if self.options.partitions:
             arguments += ["--partitions", self.options.partitions]
         foreign = ("FLORIN_", "DATABASE_", "NATS_", "OTEL_")

@@ -11,7 +11,7 @@ use florin_adapters::nats::message::{event, subjects_of};
 use florin_adapters::nats::relay::RelayStatus;
 use florin_adapters::nats::stream::{LEDGER, StreamSettings};
 
-use florin_adapters::postgres::{follow, relay_cursor};
+use florin_adapters::postgres::{PostgresJournal, follow, relay_cursor};
 use florin_adapters::worker::{Parts, Worker};
 use florin_domain::journal::RecordedEvent;
 use futures::StreamExt;
@@ -53,10 +53,10 @@ impl OwnNats {
 
     /// A process that relays what is in the store.
     pub async fn worker(&self, store: &Store) -> Worker {
-        let Store::Postgres(_, urls) = store else { panic!("a worker works on Postgres") };
+        let Store::Postgres(journal, urls) = store else { panic!("a worker works on Postgres") };
         Worker::start(Parts {
             database_url: urls.service.clone(),
-            partitions: store.partitions(),
+            journal: PostgresJournal::clone(journal),
             nats: Some(self.client().await),
             streams: StreamSettings::default(),
         })

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -24,6 +24,9 @@ pub(super) struct DevArgs {
     ledger: LedgerArgs,
     #[command(flatten)]
     streams: StreamArgs,
+    /// Whether the relay and the read models run here too, or elsewhere (`florin worker`).
+    #[arg(long, env = "FLORIN_WORK", default_value_t = true, action = ArgAction::Set)]
+    work: bool,
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
@@ -55,7 +58,7 @@ async fn serve(args: &DevArgs, stack: &Stack, listener: TcpListener) -> Result<(
         nats: NatsArgs { nats_url: Some(urls.nats.clone()) },
         ledger: args.ledger.clone(),
         listener,
-        work: Some(args.streams.settings()),
+        work: args.work.then(|| args.streams.settings()),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = service.run(async {

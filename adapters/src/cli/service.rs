@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_application::{Journal, Ledger};
+use florin_application::Ledger;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -40,7 +40,7 @@ impl Service {
         let nats = nats::connect(self.nats.nats_url.as_deref()).await?;
         let parts = |streams| Parts {
             database_url: self.database_url.clone(),
-            partitions: journal.partitions(),
+            journal: journal.clone(),
             nats: nats.clone(),
             streams,
         };

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use florin_application::{Journal, Ledger};
+use florin_application::Ledger;
 
 use super::Failure;
 use super::service::{asked_to_stop, open};
@@ -35,7 +35,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     let journal = open(&database_url, args.partitions.partitions).await?;
     let worker = Worker::start(Parts {
         database_url,
-        partitions: journal.partitions(),
+        journal: journal.clone(),
         nats: nats::connect(args.nats.nats_url.as_deref()).await?,
         streams: args.streams.settings(),
     })?;

@@ -20,8 +20,10 @@ use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Subject, datetime};
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use florin_domain::journal::RecordedEvent;
+use florin_projections::ports;
 use futures::{FutureExt, StreamExt};
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -240,5 +242,20 @@ impl JetStreamSource {
 
     fn broken(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SourceError {
         SourceError::Consumer { consumer: self.consumer.clone(), cause: cause.into() }
+    }
+}
+
+#[async_trait]
+impl ports::Source for JetStreamSource {
+    async fn next(
+        &mut self,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<RecordedEvent>, ports::SourceError> {
+        Self::next(self, max, wait).await.map_err(|error| ports::SourceError(error.into()))
+    }
+
+    async fn ack(&mut self) -> Result<(), ports::SourceError> {
+        Self::ack(self).await.map_err(|error| ports::SourceError(error.into()))
     }
 }

@@ -72,6 +72,11 @@ impl PostgresJournal {
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
+
+    /// How a connection of one's own is made.
+    pub(crate) fn options(&self) -> PgConnectOptions {
+        self.options.clone()
+    }
 }
 
 /// Every migration of this version is applied, and is what was applied.

@@ -1,19 +1,27 @@
-//! What runs behind the front door: the relay of every partition, each under its lease. `florin worker`
-//! and `florin dev` start it; as many processes as one likes share the work.
+//! What runs behind the front door: the relay of every partition, and every read model in every
+//! partition, each under its lease. `florin worker` and `florin dev` start it; as many processes as
+//! one likes share the work.
 //!
 //! To add a kind of work: one line in [`Worker::start`], for each lease that it runs under.
 //!
-//! Bounds: one connection for the leases, and [`work_connections`] for everything else, apart from
-//! those of the command side.
+//! Bounds: one connection for the leases, one for each read model and partition that runs here, and
+//! [`work_connections`] for everything else, apart from those of the command side.
+
+mod projections;
+
+use std::sync::Arc;
 
 use async_nats::Client;
+use florin_application::Journal;
+use florin_projections::runner::Progress;
 use tokio::task::JoinSet;
 
 use crate::nats::relay::{Relay, RelayHandle};
 use crate::nats::stream::StreamSettings;
 use crate::postgres::heads::Heads;
 use crate::postgres::lease::Leases;
-use crate::postgres::{ConnectError, connect_sized};
+use crate::postgres::{ConnectError, PostgresJournal, connect_sized};
+use projections::Projections;
 
 /// How many connections the work has at most: Postgres has a hundred for everybody.
 const MAX_CONNECTIONS: u32 = 16;
@@ -22,8 +30,8 @@ const MAX_CONNECTIONS: u32 = 16;
 pub struct Parts {
     /// Where the journal is.
     pub database_url: String,
-    /// How many partitions it has.
-    pub partitions: u32,
+    /// The journal there.
+    pub journal: PostgresJournal,
     /// Where events are published; without it nothing is.
     pub nats: Option<Client>,
     /// How the streams are kept.
@@ -35,6 +43,7 @@ pub struct Worker {
     leases: Leases,
     tasks: JoinSet<()>,
     relays: Vec<RelayHandle>,
+    progress: Vec<Arc<Progress>>,
 }
 
 impl Worker {
@@ -43,14 +52,17 @@ impl Worker {
     /// # Errors
     /// [`ConnectError`] when the URL is malformed.
     pub fn start(parts: Parts) -> Result<Self, ConnectError> {
-        let pool = connect_sized(&parts.database_url, work_connections(parts.partitions))?;
+        let partitions = parts.journal.partitions();
+        let pool = connect_sized(&parts.database_url, work_connections(partitions))?;
         let leases = Leases::start(connect_sized(&parts.database_url, 1)?);
-        let heads = Heads::follow(pool.clone(), parts.partitions);
-        let mut worker = Self { leases, tasks: JoinSet::new(), relays: Vec::new() };
+        let heads = Heads::follow(pool.clone(), partitions);
+        let (tasks, relays, progress) = (JoinSet::new(), Vec::new(), Vec::new());
+        let mut worker = Self { leases, tasks, relays, progress };
+        worker.project(projections::of(&parts));
         match parts.nats {
             None => tracing::warn!("without NATS_URL, events are not published"),
             Some(nats) => {
-                for partition in 0..parts.partitions {
+                for partition in 0..partitions {
                     let (pool, nats, heads) = (pool.clone(), nats.clone(), heads.clone());
                     worker.relay(Relay::new(partition, pool, nats, parts.streams, heads));
                 }
@@ -64,6 +76,11 @@ impl Worker {
         &self.relays
     }
 
+    /// How each read model is doing in each partition, as far as this process works on it.
+    pub fn progress(&self) -> &[Arc<Progress>] {
+        &self.progress
+    }
+
     /// The leases of this process.
     pub fn leases(&self) -> &Leases {
         &self.leases
@@ -73,6 +90,16 @@ impl Worker {
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
         self.leases.stop().await;
+    }
+
+    fn project(&mut self, projections: Projections) {
+        for projection in projections {
+            self.progress.push(projection.progress());
+            let leases = self.leases.clone();
+            self.tasks.spawn(async move {
+                match leases.run(&projection.lease(), || projection.run()).await {}
+            });
+        }
     }
 
     fn relay(&mut self, relay: Relay) {
