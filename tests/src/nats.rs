@@ -3,6 +3,8 @@
 //! Streams have the same names in every ledger, so tests cannot share a server; one starts within a
 //! tenth of a second.
 
+use std::sync::Arc;
+
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
 use async_nats::jetstream::{Context, Message};
 use florin_adapters::dev::{DataDir, Port, PrivateNats};
@@ -10,10 +12,10 @@ use florin_adapters::nats;
 use florin_adapters::nats::message::{event, subjects_of};
 use florin_adapters::nats::relay::RelayStatus;
 use florin_adapters::nats::stream::{LEDGER, StreamSettings};
-
 use florin_adapters::postgres::{PostgresJournal, follow, relay_cursor};
 use florin_adapters::worker::{Parts, Worker};
 use florin_domain::journal::RecordedEvent;
+use florin_projections::read_model::Projection;
 use futures::StreamExt;
 use sqlx::PgPool;
 use tempfile::TempDir;
@@ -53,12 +55,18 @@ impl OwnNats {
 
     /// A process that relays what is in the store.
     pub async fn worker(&self, store: &Store) -> Worker {
+        self.worker_with(store, Vec::new()).await
+    }
+
+    /// One that keeps these read models up to date, too.
+    pub async fn worker_with(&self, store: &Store, models: Vec<Arc<dyn Projection>>) -> Worker {
         let Store::Postgres(journal, urls) = store else { panic!("a worker works on Postgres") };
         Worker::start(Parts {
             database_url: urls.service.clone(),
             journal: PostgresJournal::clone(journal),
             nats: Some(self.client().await),
             streams: StreamSettings::default(),
+            models,
         })
         .unwrap()
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use florin_application::Ledger;
+use florin_projections::models;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -43,6 +44,7 @@ impl Service {
             journal: journal.clone(),
             nats: nats.clone(),
             streams,
+            models: models::all(),
         };
         let worker = self.work.map(|streams| Worker::start(parts(streams))).transpose()?;
         let health = Dependencies { postgres: journal.pool().clone(), nats: nats.clone() };

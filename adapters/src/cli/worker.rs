@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use florin_application::Ledger;
+use florin_projections::models;
 
 use super::Failure;
 use super::service::{asked_to_stop, open};
@@ -38,6 +39,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
         journal: journal.clone(),
         nats: nats::connect(args.nats.nats_url.as_deref()).await?,
         streams: args.streams.settings(),
+        models: models::all(),
     })?;
     // Whose driver resumes the transfers that a process left unfinished.
     let _ledger = Ledger::open(Arc::new(journal), Arc::new(SystemClock), &args.ledger.settings());

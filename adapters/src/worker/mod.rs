@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use async_nats::Client;
 use florin_application::Journal;
+use florin_projections::read_model::Projection;
 use florin_projections::runner::Progress;
 use tokio::task::JoinSet;
 
@@ -36,6 +37,8 @@ pub struct Parts {
     pub nats: Option<Client>,
     /// How the streams are kept.
     pub streams: StreamSettings,
+    /// The read models to keep up to date.
+    pub models: Vec<Arc<dyn Projection>>,
 }
 
 /// The running work. Dropping it ends the work as `kill -9` does: its leases run out.

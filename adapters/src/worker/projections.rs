@@ -11,7 +11,6 @@ use async_nats::Client;
 use async_trait::async_trait;
 use florin_application::Journal;
 use florin_domain::journal::RecordedEvent;
-use florin_projections::models;
 use florin_projections::ports::{Source, SourceError};
 use florin_projections::read_model::Projection;
 use florin_projections::runner::{self, Progress, Runner};
@@ -36,9 +35,9 @@ pub(super) type Projections = Vec<Work>;
 /// Every read model in every partition.
 pub(super) fn of(parts: &Parts) -> Projections {
     let in_partition = |partition| {
-        models::all().into_iter().map(move |model| Work {
+        parts.models.iter().map(move |model| Work {
             progress: Arc::new(Progress::new(model.name(), partition)),
-            model,
+            model: Arc::clone(model),
             partition,
             journal: parts.journal.clone(),
             nats: parts.nats.clone(),

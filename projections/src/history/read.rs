@@ -23,9 +23,9 @@ pub const MAX_PAGE: u32 = 200;
 /// The page is then short, or empty, and the next one goes on from there.
 pub const SCAN: u64 = 5_000;
 
-/// The same for a numbered page, which has to count what passes: a tenth of a second at worst. Of a
-/// longer history only the newest entries are counted, and the total is not told.
-pub const NUMBERED_SCAN: u64 = 100_000;
+/// The same for a numbered page, which has to count what passes: some ten milliseconds. Of a longer
+/// history only the newest entries are counted, and the total is not told.
+pub const NUMBERED_SCAN: u64 = 20_000;
 
 /// The most entries that a page number skips: more than any wallet has, and a number that Postgres
 /// can still subtract.
@@ -136,6 +136,11 @@ pub async fn page(
     let is_numbered = matches!(place, Place::Numbered(_));
     // Without a filter every entry counts, and skipping is subtracting.
     let (skip, offset) = if filter.passes_all() { (skipped, 0) } else { (0, skipped) };
+    let scan = match (filter.passes_all(), is_numbered) {
+        (true, _) => limit + 1,
+        (false, true) => NUMBERED_SCAN,
+        (false, false) => SCAN,
+    };
     let rows = sqlx::query(PAGE)
         .bind(wallet.as_str())
         .bind(number(partition))
@@ -143,7 +148,7 @@ pub async fn page(
         .bind(filter.to)
         .bind(before.map(signed))
         .bind(signed(skip))
-        .bind(signed(if is_numbered { NUMBERED_SCAN } else { SCAN }))
+        .bind(signed(scan))
         .bind(filter.kind.map(Kind::name))
         .bind(filter.min_amount)
         .bind(filter.max_amount)
@@ -209,16 +214,19 @@ WITH bounds AS MATERIALIZED (
 scan AS MATERIALIZED (
   SELECT b.*, h.high, greatest(b.low, h.high - $7 + 1) AS floor
     FROM bounds b,
-         LATERAL (SELECT least(b.top, coalesce($5 - 1, b.top)) - $6 AS high) AS h)
-SELECT s.*, m.*,
-       CASE WHEN $14 THEN
-         (SELECT count(*) FROM movements m
-           WHERE m.wallet_id = $1 AND m.entry BETWEEN s.floor AND s.high
-             AND ($8::text IS NULL OR m.type = $8)
-             AND ($9::numeric IS NULL OR m.amount >= $9)
-             AND ($10::numeric IS NULL OR m.amount <= $10)
-             AND ($11::text IS NULL OR m.counterparty = $11)) END AS counted
-  FROM scan s
+         LATERAL (SELECT least(b.top, coalesce($5 - 1, b.top)) - $6 AS high) AS h),
+-- Materialised: counted once, and not for every row of the page.
+counted AS MATERIALIZED (
+  SELECT CASE WHEN $14 THEN
+           (SELECT count(*) FROM movements m
+             WHERE m.wallet_id = $1 AND m.entry BETWEEN s.floor AND s.high
+               AND ($8::text IS NULL OR m.type = $8)
+               AND ($9::numeric IS NULL OR m.amount >= $9)
+               AND ($10::numeric IS NULL OR m.amount <= $10)
+               AND ($11::text IS NULL OR m.counterparty = $11)) END AS counted
+    FROM scan s)
+SELECT s.*, c.counted, m.*
+  FROM scan s CROSS JOIN counted c
   LEFT JOIN LATERAL (
     SELECT m.entry, m.type, m.status, m.failure, m.amount, m.currency, m.balance_after,
            m.counterparty, m.reference, m.request_id, m.metadata, m.partition, m.position,

@@ -3,6 +3,7 @@
 mod deliveries;
 mod outages;
 mod parking;
+mod pipeline;
 mod reads;
 
 use florin_application::Ledger;
