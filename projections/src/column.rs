@@ -21,3 +21,11 @@ pub(crate) fn money(row: &PgRow, column: &str, currency: Currency) -> Result<Dec
     value.rescale(currency.decimals());
     Ok(value)
 }
+
+/// A column that holds what this version cannot read.
+pub(crate) fn unreadable(
+    column: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) }
+}

@@ -5,12 +5,13 @@
 //! |---|---|
 //! | [`audit`] | the proof that every invariant of the ledger holds at every position |
 //! | [`read_model`] | what a read model is: rows, a pure fold, the SQL around it |
-//! | [`balance`], [`history`], [`stats`] | the read models, and what clients ask of them |
+//! | [`balance`], [`history`], [`stats`], [`fraud`] | the read models, and what clients ask of them |
 //! | [`models`] | the list of them |
 //! | [`runner`] | what keeps a read model up to date in one partition |
 //! | [`checkpoint`] | how far each has come |
 //! | [`dead_letters`], [`replay`] | what could not be applied, and what becomes of it |
 //! | [`rebuild`] | a fold from the first event into empty tables |
+//! | [`outbox`] | what is published besides the journal |
 //! | [`ports`] | where events come from |
 //!
 //! To add a read model: its file, its migration, its line in [`models`]. One whose events go
@@ -26,8 +27,10 @@ pub mod checkpoint;
 mod column;
 pub mod dead_letters;
 pub mod fact;
+pub mod fraud;
 pub mod history;
 pub mod models;
+pub mod outbox;
 mod parking;
 pub mod ports;
 pub mod read_model;

@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 
 use crate::checkpoint::count_parked;
 use crate::fact::{is_of_wallet, number, signed};
+use crate::outbox;
 use crate::ports::{JournalAway, JournalReader};
 
 /// An event that is set aside.
@@ -159,9 +160,10 @@ async fn save_letters(
     letters: &[Letter],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO dead_letters (projection, partition, position, wallet_id, error, attempts)
+        "WITH told AS (SELECT pg_notify($7, ''))
+         INSERT INTO dead_letters (projection, partition, position, wallet_id, error, attempts)
          SELECT $1, $2, l.*
-           FROM unnest($3::bigint[], $4::text[], $5::text[], $6::integer[]) AS l",
+           FROM unnest($3::bigint[], $4::text[], $5::text[], $6::integer[]) AS l, told",
     )
     .bind(projection)
     .bind(number(partition))
@@ -169,6 +171,7 @@ async fn save_letters(
     .bind(letters.iter().map(|letter| letter.wallet_id.as_deref()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.error.as_str()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| number(letter.attempts)).collect::<Vec<_>>())
+    .bind(outbox::CHANNEL)
     .execute(connection)
     .await
     .map(drop)
