@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use florin_domain::fraud::{EventId, Rule};
 pub use florin_domain::transfer::Leg;
 use florin_domain::transfer::{Details, Phase};
 use florin_domain::wallet::Account;
@@ -28,8 +29,11 @@ pub enum RequestIdError {
     /// Empty, too long, or with control characters.
     #[error("a request id is 1 to {MAX_REQUEST_ID} characters without control characters")]
     Malformed,
-    /// Of the form that the ledger gives to the legs of its transfers.
-    #[error("request ids of the form transfer:<uuid>:<leg> belong to the ledger")]
+    /// Of a form that the ledger gives to its own commands.
+    #[error(
+        "request ids of the forms transfer:<uuid>:<leg> and fraud:<rule>:<event> belong to the \
+         ledger"
+    )]
     Reserved,
 }
 
@@ -46,12 +50,29 @@ impl RequestId {
 
     /// The key under which a transfer's credit is submitted to the partition of its target.
     pub(crate) fn of_credit(transfer: TransferId) -> Self {
-        Self(format!("{RESERVED}{transfer}:credit").into())
+        Self(format!("{TRANSFER}{transfer}:credit").into())
+    }
+
+    /// The key under which a wallet is frozen for an alert: what the rule found at the event.
+    pub fn of_freeze(rule: Rule, event: EventId) -> Self {
+        Self(format!("{FRAUD}{rule}:{event}").into())
+    }
+
+    /// Whether it has the form of a key of the ledger. Whatever is in the place of a rule counts:
+    /// there may be new ones.
+    fn is_reserved(text: &str) -> bool {
+        let transfer = text.strip_prefix(TRANSFER).and_then(|rest| rest.split_once(':'));
+        let event = text.strip_prefix(FRAUD).and_then(|rest| rest.rsplit_once(':'));
+        transfer.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok())
+            || event.is_some_and(|(_, event)| event.parse::<EventId>().is_ok())
     }
 }
 
-/// How the ledger's own keys begin.
-const RESERVED: &str = "transfer:";
+/// How the keys of transfers' legs begin.
+const TRANSFER: &str = "transfer:";
+
+/// How the keys of freezes for fraud begin.
+const FRAUD: &str = "fraud:";
 
 impl FromStr for RequestId {
     type Err = RequestIdError;
@@ -61,8 +82,7 @@ impl FromStr for RequestId {
         if length == 0 || length > MAX_REQUEST_ID || text.chars().any(char::is_control) {
             return Err(RequestIdError::Malformed);
         }
-        let transfer = text.strip_prefix(RESERVED).and_then(|rest| rest.split_once(':'));
-        if transfer.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok()) {
+        if Self::is_reserved(text) {
             return Err(RequestIdError::Reserved);
         }
         Ok(Self(text.into()))
@@ -327,5 +347,18 @@ mod tests {
     fn a_client_cannot_use_the_key_of_a_transfers_leg() {
         let own = RequestId::of_credit(TransferId(uuid::Uuid::from_u128(7)));
         assert_eq!(own.as_str().parse::<RequestId>(), Err(RequestIdError::Reserved));
+    }
+
+    #[test]
+    fn a_client_cannot_use_the_key_of_a_freeze_for_fraud() {
+        let event = EventId { partition: 0, position: 17 };
+        let own = RequestId::of_freeze(Rule::LargeOutflow, event);
+        assert_eq!(own.as_str(), "fraud:largeOutflow:0-17");
+        for reserved in [own.as_str(), "fraud:aRuleToCome:3-1"] {
+            assert_eq!(reserved.parse::<RequestId>(), Err(RequestIdError::Reserved));
+        }
+        for free in ["fraud:", "fraud:case:17", "fraud", "fraud-0-17"] {
+            assert!(free.parse::<RequestId>().is_ok(), "{free}");
+        }
     }
 }

@@ -14,6 +14,9 @@ pub const MAX_WALLET_ID: usize = 64;
 /// The longest owner: the `sub` of a token, which its issuers keep below 128.
 pub const MAX_OWNER: usize = 128;
 
+/// The longest name of a person who decides: as long as an owner's, who may be the same.
+pub const MAX_OPERATOR: usize = 128;
+
 /// The longest reason for a freeze, an unfreeze or a close: a sentence, not a document.
 pub const MAX_REASON: usize = 256;
 
@@ -26,6 +29,11 @@ pub enum IdError {
     /// Empty, too long, or with control characters.
     #[error("an owner is 1 to {MAX_OWNER} characters without control characters")]
     Owner,
+    /// Empty, too long, or with control characters.
+    #[error(
+        "whoever decides has a name of 1 to {MAX_OPERATOR} characters without control characters"
+    )]
+    Operator,
     /// Too long, or with control characters.
     #[error("a reason is 1 to {MAX_REASON} characters without control characters")]
     Reason,
@@ -140,6 +148,12 @@ bounded_text!(
     IdError::Owner
 );
 bounded_text!(
+    /// Who decided something, in the words of the company that runs the ledger.
+    Operator,
+    MAX_OPERATOR,
+    IdError::Operator
+);
+bounded_text!(
     /// Why an operator froze, unfroze or closed a wallet.
     Reason,
     MAX_REASON,
@@ -198,6 +212,8 @@ mod tests {
         assert!("user-1".parse::<Owner>().is_ok());
         assert_eq!("".parse::<Owner>(), Err(IdError::Owner));
         assert_eq!("a\nb".parse::<Reason>(), Err(IdError::Reason));
+        assert!("olga".parse::<Operator>().is_ok());
+        assert_eq!("x".repeat(129).parse::<Operator>(), Err(IdError::Operator));
         assert_eq!("x".repeat(257).parse::<Reason>(), Err(IdError::Reason));
     }
 }
