@@ -127,6 +127,14 @@ impl StreamArgs {
     }
 }
 
+/// By which thresholds fraud is found.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FraudArgs {
+    /// The file of the fraud rules (TOML); without one, every rule has its defaults.
+    #[arg(long, env = "FLORIN_FRAUD_RULES", value_name = "FILE")]
+    pub fraud_rules: Option<PathBuf>,
+}
+
 /// Where the service listens.
 #[derive(Debug, Clone, Args)]
 pub struct ListenArgs {

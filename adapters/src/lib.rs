@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod fraud;
 pub mod http;
 pub mod monkey;
 pub mod nats;

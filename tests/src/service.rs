@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use florin_adapters::clock::SystemClock;
+use florin_adapters::fraud::FraudDesk;
 use florin_adapters::http::{Api, Dependencies, router, serve};
 use florin_application::{Ledger, Settings};
 use florin_projections::audit::Summary;
@@ -53,7 +54,8 @@ impl Service {
         let health = Dependencies { postgres: journal.pool().clone(), nats: None };
         let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
         let auto_open = settings.auto_open;
-        let api = Api { ledger: ledger.clone(), auto_open, health: Arc::new(health) };
+        let fraud = FraudDesk::new(journal.pool().clone());
+        let api = Api { ledger: ledger.clone(), auto_open, fraud, health: Arc::new(health) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

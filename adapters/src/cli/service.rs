@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs};
+use crate::fraud::FraudDesk;
 use crate::http::{Api, Dependencies, router, serve};
 use crate::nats;
 use crate::nats::stream::StreamSettings;
@@ -38,6 +39,7 @@ impl Service {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         let journal = open(&self.database_url, self.partitions).await?;
+        let fraud = FraudDesk::new(journal.pool().clone());
         let nats = nats::connect(self.nats.nats_url.as_deref()).await?;
         let parts = |streams| Parts {
             database_url: self.database_url.clone(),
@@ -52,6 +54,7 @@ impl Service {
         let api = Api {
             ledger: Ledger::open(Arc::new(journal), Arc::new(SystemClock), &settings),
             auto_open: settings.auto_open,
+            fraud,
             health: Arc::new(health),
         };
         tracing::info!(address = %self.listener.local_addr()?, "serving");

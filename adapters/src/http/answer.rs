@@ -235,7 +235,7 @@ fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Result<
 
 /// RFC 3339 in UTC, with the microseconds that the journal keeps.
 #[derive(Debug)]
-struct Time(DateTime<Utc>);
+pub(super) struct Time(pub(super) DateTime<Utc>);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {

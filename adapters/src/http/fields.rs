@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use florin_application::command::RequestId;
 use florin_domain::money::MoneyError;
-use florin_domain::{Currency, Metadata, Owner, Reason, RequestedAmount, WalletId};
+use florin_domain::{Currency, Metadata, Operator, Owner, Reason, RequestedAmount, WalletId};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -24,6 +24,7 @@ use super::problem::Problem;
 pub(super) struct Fields {
     amount: Option<Value>,
     balance: Option<Value>,
+    by: Option<Value>,
     client_transaction_id: Option<Value>,
     currency: Option<Value>,
     from_wallet_id: Option<Value>,
@@ -80,6 +81,17 @@ impl Fields {
 
     pub(super) fn owner(&mut self) -> Result<Option<Owner>, Problem> {
         optional(self.owner.take(), "owner", Code::InvalidOwner)
+    }
+
+    /// Who decides.
+    pub(super) fn by(&mut self) -> Result<Operator, Problem> {
+        let value = self.by.take().ok_or_else(|| missing("by"))?;
+        text(&value, "by", Code::InvalidOperator)
+    }
+
+    /// The reason, where one must be given.
+    pub(super) fn given_reason(&mut self) -> Result<Reason, Problem> {
+        self.reason()?.ok_or_else(|| missing("reason"))
     }
 
     pub(super) fn reason(&mut self) -> Result<Option<Reason>, Problem> {
@@ -262,7 +274,7 @@ mod tests {
     fn every_field_has_its_code() {
         let mut wrong = fields(
             r#"{"id":"a b","fromWalletId":7,"toWalletId":"","currency":"usd","owner":"",
-                "reason":"a\nb","metadata":[],"requestId":7}"#,
+                "reason":"a\nb","metadata":[],"requestId":7,"by":""}"#,
         );
         assert_eq!(code(wrong.id()), Code::InvalidWalletId);
         assert_eq!(code(wrong.source()), Code::InvalidWalletId);
@@ -272,6 +284,9 @@ mod tests {
         assert_eq!(code(wrong.reason()), Code::InvalidReason);
         assert_eq!(code(wrong.metadata()), Code::InvalidMetadata);
         assert_eq!(code(wrong.request_ids()), Code::InvalidRequestId);
+        assert_eq!(code(wrong.by()), Code::InvalidOperator);
+        assert_eq!(code(wrong.by()), Code::MissingField);
+        assert_eq!(code(wrong.given_reason()), Code::MissingField);
         let mut large = fields(&format!(r#"{{"metadata":{{"a":"{}"}}}}"#, "x".repeat(4096)));
         assert_eq!(code(large.metadata()), Code::InvalidMetadata);
     }

@@ -11,6 +11,7 @@
 //! | `routes` | the route table, one endpoint per file |
 //! | `call`, `fields`, `number`, `key`, `if_match`, `path` | a request, checked part by part |
 //! | `submit`, `answer` | outcomes as JSON |
+//! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
 //! | `health`, `serve` | readiness, and the server |
@@ -19,6 +20,7 @@
 //!
 //! Deliberately absent: rules about wallets. A request that is well formed goes to the ledger.
 
+mod alerts;
 mod answer;
 mod call;
 mod code;
@@ -40,6 +42,8 @@ use std::sync::Arc;
 
 use florin_application::Ledger;
 
+use crate::fraud::FraudDesk;
+
 pub use health::{Dependencies, Health, Missing};
 pub use routes::router;
 pub use serve::serve;
@@ -51,6 +55,8 @@ pub struct Api {
     pub ledger: Ledger,
     /// Whether a deposit opens a wallet that was never opened.
     pub auto_open: bool,
+    /// Where alerts are reviewed.
+    pub fraud: FraudDesk,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
 }

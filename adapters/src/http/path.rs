@@ -5,6 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use florin_domain::{TransferId, WalletId};
+use florin_projections::fraud::review::is_alert_id;
 use uuid::Uuid;
 
 use super::code::Code;
@@ -17,6 +18,10 @@ pub(super) struct WalletPath(pub(super) WalletId);
 /// `{id}` of a transfer.
 #[derive(Debug)]
 pub(super) struct TransferPath(pub(super) TransferId);
+
+/// `{id}` of an alert.
+#[derive(Debug)]
+pub(super) struct AlertPath(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for WalletPath {
     type Rejection = Problem;
@@ -41,6 +46,20 @@ impl<S: Send + Sync> FromRequestParts<S> for TransferPath {
             Problem::new(
                 Code::InvalidTransferId,
                 "A transfer id is a UUID, as the answer to the transfer gave it: correct the path.",
+            )
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AlertPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id: Option<String> = id(parts, state).await;
+        id.filter(|id| is_alert_id(id)).map(Self).ok_or_else(|| {
+            Problem::new(
+                Code::InvalidAlertId,
+                "An alert id is a rule and an event, such as largeOutflow:0-17: correct the path.",
             )
         })
     }

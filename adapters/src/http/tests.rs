@@ -30,10 +30,16 @@ fn ledger() -> Ledger {
     Ledger::open(journal, Arc::new(SystemClock), &Settings::default())
 }
 
+/// With a database that is not there.
+fn api(health: Arc<dyn Health>) -> Api {
+    let nowhere = crate::postgres::connect("postgres://nobody@127.0.0.1:1/nothing").unwrap();
+    Api { ledger: ledger(), auto_open: true, fraud: FraudDesk::new(nowhere), health }
+}
+
 /// A service whose ledger is never asked.
 fn service(missing: &[(&'static str, bool)]) -> Router {
     let missing = missing.iter().map(|(name, required)| Missing { name, required: *required });
-    router(Api { ledger: ledger(), auto_open: true, health: Arc::new(Lacks(missing.collect())) })
+    router(api(Arc::new(Lacks(missing.collect()))))
 }
 
 struct Answered {
@@ -244,7 +250,7 @@ async fn a_5xx_says_nothing_of_its_cause() {
         }
     }
 
-    let service = router(Api { ledger: ledger(), auto_open: true, health: Arc::new(Panics) });
+    let service = router(api(Arc::new(Panics)));
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
     let answered = send(service, request).await;
     assert_problem(&answered, 500, "internal");

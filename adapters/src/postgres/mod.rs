@@ -13,6 +13,7 @@
 //! | `heads` | the ends of the partitions as they move, for whoever waits for events |
 //! | `lease` | what only one process may do at a time |
 //! | `relay_cursor` | how far the journal is published |
+//! | `wake` | waiting for a notification, and not too long |
 
 mod append;
 mod connect;
@@ -25,6 +26,7 @@ mod migrate;
 mod partition;
 pub mod relay_cursor;
 mod row;
+pub mod wake;
 
 pub use connect::{ConnectError, connect, connect_sized};
 pub use journal::{OpenError, PostgresJournal};

@@ -1,11 +1,15 @@
 //! The route table. Every route answers at the root and under `/v1`, and those of wallets with
 //! `/wallet` for `/wallets` as well, as the older systems had it.
 
+mod acknowledge_alert;
 mod close;
 mod deposit;
+mod dismiss_alert;
 mod freeze;
+mod get_alert;
 mod get_transfer;
 mod get_wallet;
+mod list_alerts;
 mod livez;
 mod open;
 mod readyz;
@@ -22,7 +26,7 @@ use super::code::Code;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::problem::Problem;
 
-fn table() -> [(&'static str, MethodRouter<Api>); 13] {
+fn table() -> [(&'static str, MethodRouter<Api>); 17] {
     [
         ("/wallets", post(open::post)),
         ("/wallets/{id}", get(get_wallet::get)),
@@ -36,6 +40,10 @@ fn table() -> [(&'static str, MethodRouter<Api>); 13] {
         ("/wallets/transfer", post(transfer_between::post).get(get_wallet::get)),
         ("/transfers", post(transfer_between::post)),
         ("/transfers/{id}", get(get_transfer::get)),
+        ("/fraud/alerts", get(list_alerts::get)),
+        ("/fraud/alerts/{id}", get(get_alert::get)),
+        ("/fraud/alerts/{id}/acknowledge", post(acknowledge_alert::post)),
+        ("/fraud/alerts/{id}/dismiss", post(dismiss_alert::post)),
         ("/livez", get(livez::get)),
         ("/readyz", get(readyz::get)),
     ]

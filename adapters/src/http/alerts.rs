@@ -1,0 +1,234 @@
+//! The alerts of the fraud rules: what is asked of them in a query, and how they look as JSON.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use florin_domain::fraud::{Alert, EventId};
+use florin_domain::{Currency, Reason, WalletId};
+use florin_projections::fraud::review::{
+    AlertList, Cursor, Decision, Filter, MAX_LIST, ReviewError, Reviewed, Verdict,
+};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::answer::{self, REPLAYED, Time};
+use super::call::Call;
+use super::code::Code;
+use super::problem::{Member, Problem};
+
+/// How many alerts a page has when nobody says.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// What a read answer is as of: `<partition>-<position>`, one for each partition.
+const POSITION: HeaderName = HeaderName::from_static("florin-position");
+
+/// Which page of which alerts.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) filter: Filter,
+    pub(super) after: Option<Cursor>,
+    pub(super) limit: u32,
+}
+
+/// The query as it is written; parameters of other names are ignored.
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    wallet: Option<String>,
+    rule: Option<String>,
+    state: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    cursor: Option<String>,
+    limit: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Page {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Query(given) = Query::<Parameters>::try_from_uri(&parts.uri)
+            .map_err(|error| Problem::new(Code::InvalidParameter, format!("{error}.")))?;
+        let filter = Filter {
+            wallet: parsed("wallet", given.wallet)?,
+            rule: parsed("rule", given.rule)?,
+            state: parsed("state", given.state)?,
+            from: time("from", given.from)?,
+            to: time("to", given.to)?,
+        };
+        let limit = parsed("limit", given.limit)?.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIST).contains(&limit) {
+            return Err(invalid("limit", format_args!("a page has 1 to {MAX_LIST} alerts")));
+        }
+        Ok(Self { filter, after: parsed("cursor", given.cursor)?, limit })
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| text.parse().map_err(|why| invalid(name, why))).transpose()
+}
+
+fn time(name: &'static str, text: Option<String>) -> Result<Option<DateTime<Utc>>, Problem> {
+    let read = |text: String| {
+        DateTime::parse_from_rfc3339(&text)
+            .map(|time| time.with_timezone(&Utc))
+            .map_err(|_| invalid(name, "a time is RFC 3339, such as 2026-01-31T12:00:00Z"))
+    };
+    text.map(read).transpose()
+}
+
+fn invalid(name: &'static str, why: impl Display) -> Problem {
+    Problem::new(Code::InvalidParameter, format!("`{name}`: {why}"))
+        .with("parameter", Member::Text(name.to_owned()))
+}
+
+/// An alert as clients read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AlertAnswer<'a> {
+    id: &'a str,
+    rule: &'static str,
+    wallet_id: &'a WalletId,
+    state: &'static str,
+    at: Time,
+    reason: &'a str,
+    count: usize,
+    sum: Decimal,
+    currency: Currency,
+    event: EventId,
+    partition: u32,
+    position: u64,
+    evidence: &'a [EventId],
+    decisions: Vec<DecisionAnswer<'a>>,
+    published_at: Option<Time>,
+}
+
+#[derive(Debug, Serialize)]
+struct DecisionAnswer<'a> {
+    state: &'static str,
+    by: &'a str,
+    reason: Option<&'a str>,
+    at: Time,
+}
+
+impl<'a> From<&'a Reviewed> for AlertAnswer<'a> {
+    fn from(reviewed: &'a Reviewed) -> Self {
+        let alert: &Alert = &reviewed.alert;
+        Self {
+            id: &alert.id,
+            rule: alert.rule.as_str(),
+            wallet_id: &alert.wallet,
+            state: reviewed.state().name(),
+            at: Time(alert.at),
+            reason: &alert.reason,
+            count: alert.count,
+            sum: alert.sum,
+            currency: alert.currency,
+            event: alert.event,
+            partition: alert.event.partition,
+            position: alert.event.position,
+            evidence: &alert.evidence,
+            decisions: reviewed.decisions.iter().map(DecisionAnswer::from).collect(),
+            published_at: reviewed.published_at.map(Time),
+        }
+    }
+}
+
+impl<'a> From<&'a Decision> for DecisionAnswer<'a> {
+    fn from(decision: &'a Decision) -> Self {
+        let Decision { verdict, by, reason, at } = decision;
+        Self { state: verdict.name(), by, reason: reason.as_deref(), at: Time(*at) }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListAnswer<'a> {
+    data: Vec<AlertAnswer<'a>>,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// One alert.
+pub(super) fn alert(reviewed: &Reviewed) -> Result<Response, Problem> {
+    answer::json(StatusCode::OK, &AlertAnswer::from(reviewed))
+}
+
+/// A page of them.
+pub(super) fn list(list: &AlertList) -> Result<Response, Problem> {
+    let body = ListAnswer {
+        data: list.alerts.iter().map(AlertAnswer::from).collect(),
+        next_cursor: list.next.as_ref().map(ToString::to_string),
+        has_more: list.next.is_some(),
+    };
+    let mut response = answer::json(StatusCode::OK, &body)?;
+    let positions = list.positions.iter();
+    let positions: Vec<String> =
+        positions.map(|(partition, position)| format!("{partition}-{position}")).collect();
+    if let Ok(positions) = HeaderValue::try_from(positions.join(",")) {
+        response.headers_mut().insert(POSITION, positions);
+    }
+    Ok(response)
+}
+
+/// Carries out a verdict, with `by` and `reason` from the body.
+pub(super) async fn decide(
+    api: &Api,
+    id: &str,
+    verdict: Verdict,
+    mut call: Call,
+) -> Result<Response, Problem> {
+    let by = call.fields.by()?;
+    let reason: Option<Reason> = match verdict {
+        Verdict::Acknowledged => call.fields.reason()?,
+        // Whoever clears a wallet of suspicion says why.
+        Verdict::Dismissed => Some(call.fields.given_reason()?),
+    };
+    let decided = api.fraud.decide(id, verdict, &by, reason.as_ref()).await;
+    let decided = decided.map_err(|error| refused(id, &error))?;
+    let mut response = alert(&decided.alert)?;
+    if decided.is_repeated {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn refused(id: &str, error: &ReviewError) -> Problem {
+    match error {
+        ReviewError::NotFound => not_found(id),
+        ReviewError::Decided(Decision { verdict, by, at, .. }) => {
+            let verdict = verdict.name();
+            Problem::new(
+                Code::AlertDecided,
+                format!("The alert was {verdict} by {by} before: read it and its decisions."),
+            )
+            .with("state", Member::Text(verdict.to_owned()))
+            .with("by", Member::Text(by.clone()))
+            .with("at", Member::Text(at.to_rfc3339()))
+        }
+        ReviewError::Away(error) => away(error),
+    }
+}
+
+/// The alert that no rule gave, by name.
+pub(super) fn not_found(id: &str) -> Problem {
+    Problem::new(
+        Code::AlertNotFound,
+        "No alert is on record under this id: correct it, or wait until its event has been read.",
+    )
+    .with("alertId", Member::Text(id.to_owned()))
+}
+
+/// The read models' database does not answer.
+pub(super) fn away(error: &sqlx::Error) -> Problem {
+    tracing::warn!(target: "http", %error, "alerts cannot be reached");
+    Problem::unavailable()
+}
