@@ -19,6 +19,7 @@
 
 mod connect;
 pub mod message;
+pub mod outbox;
 pub mod publisher;
 pub mod relay;
 pub mod republish;

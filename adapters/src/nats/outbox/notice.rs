@@ -1,0 +1,152 @@
+//! An alert or a dead letter as a message: CloudEvents 1.0 in binary mode, JSON in the body.
+//!
+//! | | alert | dead letter |
+//! |---|---|---|
+//! | subject | `alerts.<wallet>.<rule>` | `dead-letters.<projection>.<wallet or transfer>` |
+//! | `Nats-Msg-Id`, `ce-id` | `<rule>:<partition>-<position>` | `<projection>:<partition>:<position>` |
+//! | `ce-type` | `FraudAlert` | `DeadLetter` |
+//! | `ce-subject` | `wallet/<id>` | `wallet/<id>` or `transfer/<id>` |
+//! | `ce-time` | when the event was recorded | when it was set aside |
+//! | `ce-partition`, `ce-position` | the event | the event |
+
+use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_ID;
+use chrono::{DateTime, SecondsFormat, Utc};
+use florin_domain::fraud::Alert;
+use florin_projections::dead_letters::DeadLetter;
+use serde_json::{Value, json};
+
+/// What `ce-source` says, as in the events of the ledger.
+const SOURCE: &str = "/florin/ledger";
+
+/// What is published.
+pub(super) struct Notice {
+    /// Never changes.
+    pub(super) id: String,
+    pub(super) subject: String,
+    pub(super) headers: HeaderMap,
+    /// JSON.
+    pub(super) body: Vec<u8>,
+}
+
+impl Notice {
+    pub(super) fn of_alert(alert: &Alert) -> Self {
+        let wallet = alert.wallet.as_str();
+        Self::new(
+            Event {
+                id: alert.id.clone(),
+                kind: "FraudAlert",
+                about: format!("wallet/{wallet}"),
+                time: alert.at,
+                place: (alert.event.partition, alert.event.position),
+            },
+            format!("alerts.{}.{}", token(wallet), token(alert.rule.as_str())),
+            &json!(alert),
+        )
+    }
+
+    pub(super) fn of_letter(letter: &DeadLetter) -> Self {
+        let stream = &letter.aggregate_id;
+        let kind = letter.aggregate_type.to_ascii_lowercase();
+        Self::new(
+            Event {
+                id: letter.id.to_string(),
+                kind: "DeadLetter",
+                about: format!("{kind}/{}", token(stream)),
+                time: letter.first_at,
+                place: (letter.id.partition, letter.id.position),
+            },
+            format!("dead-letters.{}.{}", token(&letter.id.projection), token(stream)),
+            &body(letter),
+        )
+    }
+
+    fn new(event: Event, subject: String, body: &Value) -> Self {
+        let Event { id, kind, about, time, place: (partition, position) } = event;
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_MESSAGE_ID, id.as_str());
+        for (name, value) in [
+            ("ce-id", id.clone()),
+            ("ce-specversion", "1.0".to_owned()),
+            ("ce-source", SOURCE.to_owned()),
+            ("ce-type", kind.to_owned()),
+            ("ce-subject", about),
+            ("ce-time", time.to_rfc3339_opts(SecondsFormat::Micros, true)),
+            ("ce-partition", partition.to_string()),
+            ("ce-position", position.to_string()),
+            ("content-type", "application/json".to_owned()),
+        ] {
+            headers.insert(name, value);
+        }
+        Self { id, subject, headers, body: body.to_string().into_bytes() }
+    }
+}
+
+/// What the headers say.
+struct Event {
+    id: String,
+    kind: &'static str,
+    about: String,
+    time: DateTime<Utc>,
+    place: (u32, u64),
+}
+
+fn body(letter: &DeadLetter) -> Value {
+    let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
+    // Postgres keeps JSON only; another text is told as it is.
+    let document = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+    json!({
+        "id": letter.id.to_string(),
+        "projection": letter.id.projection,
+        "partition": letter.id.partition,
+        "position": letter.id.position,
+        "walletId": letter.wallet_id,
+        "aggregateType": letter.aggregate_type,
+        "aggregateId": letter.aggregate_id,
+        "sequence": letter.sequence,
+        "eventType": letter.event_type,
+        "eventVersion": letter.event_version,
+        "payload": document(&letter.payload),
+        "metadata": document(&letter.metadata),
+        "recordedAt": time(letter.recorded_at),
+        "state": letter.state.name(),
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "firstAt": time(letter.first_at),
+    })
+}
+
+/// A token of a subject. Ids are safe by construction; a stream that no version of the program wrote
+/// may have any name.
+fn token(text: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    text.chars().map(|c| if safe(c) { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_published_under_its_wallet_and_rule() {
+        let alert: Alert = serde_json::from_value(json!({
+            "id": "largeOutflow:0-17", "rule": "largeOutflow", "wallet": "alice",
+            "event": "0-17", "at": "2023-11-14T22:13:20Z", "evidence": ["0-17"], "count": 1,
+            "sum": "10000.00", "currency": "USD", "reason": "much at once",
+        }))
+        .unwrap();
+        let notice = Notice::of_alert(&alert);
+        assert_eq!(notice.subject, "alerts.alice.largeOutflow");
+        let header = |name: &str| notice.headers.get(name).unwrap().as_str();
+        assert_eq!(header("Nats-Msg-Id"), "largeOutflow:0-17");
+        assert_eq!((header("ce-id"), header("ce-subject")), (&*notice.id, "wallet/alice"));
+        assert_eq!(header("ce-time"), "2023-11-14T22:13:20.000000Z");
+        assert_eq!((header("ce-partition"), header("ce-position")), ("0", "17"));
+        assert_eq!(serde_json::from_slice::<Alert>(&notice.body).unwrap(), alert);
+    }
+
+    #[test]
+    fn a_token_stays_one_whatever_its_stream_is_called() {
+        assert_eq!(token("a.b *>é"), "a_b____");
+    }
+}
