@@ -2,6 +2,7 @@
 
 mod architecture;
 mod chaos;
+mod fraud;
 mod http;
 mod journal;
 mod ledger;

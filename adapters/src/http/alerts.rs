@@ -173,7 +173,10 @@ pub(super) fn list(list: &AlertList) -> Result<Response, Problem> {
     let positions = list.positions.iter();
     let positions: Vec<String> =
         positions.map(|(partition, position)| format!("{partition}-{position}")).collect();
-    if let Ok(positions) = HeaderValue::try_from(positions.join(",")) {
+    // None before the rules have judged anything.
+    if !positions.is_empty()
+        && let Ok(positions) = HeaderValue::try_from(positions.join(","))
+    {
         response.headers_mut().insert(POSITION, positions);
     }
     Ok(response)

@@ -11,6 +11,7 @@
 //! | `message` | a recorded event as a message, and back |
 //! | `publisher` | many messages in flight, and up to where all are acknowledged |
 //! | `relay` | copies one partition, for as long as it holds the lease |
+//! | `outbox` | publishes alerts and dead letters |
 //! | `republish` | publishes a range again |
 //! | `source` | a durable consumer for one projection and partition |
 //!

@@ -1,0 +1,7 @@
+//! Fraud on real Postgres and NATS: what is found, decided, published and frozen.
+
+mod folding;
+mod freezing;
+mod publishing;
+mod reviewing;
+mod routes;
