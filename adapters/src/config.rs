@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use florin_application::Settings;
+use florin_domain::fraud;
 
+use crate::fraud::{RulesError, read};
 use crate::nats::stream::StreamSettings;
 use crate::telemetry::{DEFAULT_FILTER, Format};
 
@@ -133,6 +135,16 @@ pub struct FraudArgs {
     /// The file of the fraud rules (TOML); without one, every rule has its defaults.
     #[arg(long, env = "FLORIN_FRAUD_RULES", value_name = "FILE")]
     pub fraud_rules: Option<PathBuf>,
+}
+
+impl FraudArgs {
+    /// As the rules take them.
+    ///
+    /// # Errors
+    /// [`RulesError`] when the file cannot be read or says what cannot be.
+    pub fn settings(&self) -> Result<fraud::Settings, RulesError> {
+        read(self.fraud_rules.as_deref())
+    }
 }
 
 /// Where the service listens.

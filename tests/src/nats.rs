@@ -67,6 +67,7 @@ impl OwnNats {
             nats: Some(self.client().await),
             streams: StreamSettings::default(),
             models,
+            policy: None,
         })
         .unwrap()
     }

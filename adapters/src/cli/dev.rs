@@ -1,13 +1,14 @@
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args};
+use florin_domain::fraud;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::Failure;
-use super::service::{Service, asked_to_stop};
+use super::service::{Service, Work, asked_to_stop};
 use crate::config::{
-    DataArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, StreamArgs,
+    DataArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, StreamArgs,
 };
 use crate::dev::Stack;
 use crate::postgres::migrate;
@@ -24,6 +25,8 @@ pub(super) struct DevArgs {
     ledger: LedgerArgs,
     #[command(flatten)]
     streams: StreamArgs,
+    #[command(flatten)]
+    fraud: FraudArgs,
     /// Whether the relay and the read models run here too, or elsewhere (`florin worker`).
     #[arg(long, env = "FLORIN_WORK", default_value_t = true, action = ArgAction::Set)]
     work: bool,
@@ -35,17 +38,23 @@ pub(super) struct DevArgs {
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let rules = args.fraud.settings()?;
     // Before the work of starting servers: is the port free?
     let listener = TcpListener::bind((args.listen.host, args.listen.port)).await?;
     let stack = Stack::start(&args.data.data_dir).await?;
-    let ended = serve(&args, &stack, listener).await;
+    let ended = serve(&args, rules, &stack, listener).await;
     stack.stop().await;
     ended?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Serves from the stack until asked to stop, or until a server of the stack cannot be kept alive.
-async fn serve(args: &DevArgs, stack: &Stack, listener: TcpListener) -> Result<(), Failure> {
+async fn serve(
+    args: &DevArgs,
+    rules: fraud::Settings,
+    stack: &Stack,
+    listener: TcpListener,
+) -> Result<(), Failure> {
     let urls = stack.urls();
     let partitions = args.partitions.partitions;
     migrate(&urls.database_admin, partitions).await?;
@@ -58,7 +67,7 @@ async fn serve(args: &DevArgs, stack: &Stack, listener: TcpListener) -> Result<(
         nats: NatsArgs { nats_url: Some(urls.nats.clone()) },
         ledger: args.ledger.clone(),
         listener,
-        work: args.work.then(|| args.streams.settings()),
+        work: args.work.then(|| Work { streams: args.streams.settings(), rules }),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = service.run(async {

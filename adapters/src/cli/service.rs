@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_application::Ledger;
+use florin_application::{Journal, Ledger};
+use florin_domain::fraud;
 use florin_projections::models;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +22,12 @@ use crate::worker::{Parts, Worker};
 /// The first and the longest wait for a Postgres that is away at the start.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// How the work behind the front door is done.
+pub(super) struct Work {
+    pub(super) streams: StreamSettings,
+    pub(super) rules: fraud::Settings,
+}
+
 /// What a service is made of.
 pub(super) struct Service {
     pub(super) database_url: String,
@@ -29,7 +36,7 @@ pub(super) struct Service {
     pub(super) ledger: LedgerArgs,
     pub(super) listener: TcpListener,
     /// Whether the work behind the front door runs here too, and how it keeps its streams.
-    pub(super) work: Option<StreamSettings>,
+    pub(super) work: Option<Work>,
 }
 
 impl Service {
@@ -39,23 +46,27 @@ impl Service {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         let journal = open(&self.database_url, self.partitions).await?;
-        let fraud = FraudDesk::new(journal.pool().clone());
         let nats = nats::connect(self.nats.nats_url.as_deref()).await?;
-        let parts = |streams| Parts {
-            database_url: self.database_url.clone(),
-            journal: journal.clone(),
-            nats: nats.clone(),
-            streams,
-            models: models::all(),
-        };
-        let worker = self.work.map(|streams| Worker::start(parts(streams))).transpose()?;
-        let health = Dependencies { postgres: journal.pool().clone(), nats: nats.clone() };
         let settings = self.ledger.settings();
+        let ledger = Ledger::open(Arc::new(journal.clone()), Arc::new(SystemClock), &settings);
+        let mut worker = None;
+        if let Some(Work { streams, rules }) = self.work {
+            adopt(&journal, &rules).await;
+            worker = Some(Worker::start(Parts {
+                database_url: self.database_url,
+                journal: journal.clone(),
+                nats: nats.clone(),
+                streams,
+                models: models::all(),
+                policy: Some((ledger.clone(), rules)),
+            })?);
+        }
+        let health = Dependencies { postgres: journal.pool().clone(), nats };
         let api = Api {
-            ledger: Ledger::open(Arc::new(journal), Arc::new(SystemClock), &settings),
+            ledger,
             auto_open: settings.auto_open,
-            fraud,
             health: Arc::new(health),
+            fraud: FraudDesk::new(journal.pool().clone()),
         };
         tracing::info!(address = %self.listener.local_addr()?, "serving");
         let served = serve(self.listener, router(api), shutdown).await;
@@ -78,6 +89,17 @@ pub(super) async fn open(url: &str, partitions: Option<u32>) -> Result<PostgresJ
             }
             opened => return opened,
         }
+    }
+}
+
+/// Puts the fraud rules on record, before anything is folded by them; waits for a Postgres that is
+/// away.
+pub(super) async fn adopt(journal: &PostgresJournal, rules: &fraud::Settings) {
+    let mut wait = BACKOFF.0;
+    while let Err(cause) = crate::fraud::adopt(journal.pool(), journal.partitions(), rules).await {
+        tracing::warn!(%cause, "the fraud rules wait for Postgres");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(BACKOFF.1);
     }
 }
 

@@ -6,9 +6,11 @@ use florin_application::Ledger;
 use florin_projections::models;
 
 use super::Failure;
-use super::service::{asked_to_stop, open};
+use super::service::{adopt, asked_to_stop, open};
 use crate::clock::SystemClock;
-use crate::config::{DatabaseArgs, LedgerArgs, LogArgs, NatsArgs, PartitionArgs, StreamArgs};
+use crate::config::{
+    DatabaseArgs, FraudArgs, LedgerArgs, LogArgs, NatsArgs, PartitionArgs, StreamArgs,
+};
 use crate::nats;
 use crate::telemetry;
 use crate::worker::{Parts, Worker};
@@ -25,6 +27,8 @@ pub(super) struct WorkerArgs {
     #[command(flatten)]
     streams: StreamArgs,
     #[command(flatten)]
+    fraud: FraudArgs,
+    #[command(flatten)]
     ledger: LedgerArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -32,17 +36,21 @@ pub(super) struct WorkerArgs {
 
 pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let rules = args.fraud.settings()?;
     let database_url = args.database.database_url;
     let journal = open(&database_url, args.partitions.partitions).await?;
+    adopt(&journal, &rules).await;
+    // Whose driver resumes the transfers that a process left unfinished.
+    let opened = Arc::new(journal.clone());
+    let ledger = Ledger::open(opened, Arc::new(SystemClock), &args.ledger.settings());
     let worker = Worker::start(Parts {
         database_url,
-        journal: journal.clone(),
+        journal,
         nats: nats::connect(args.nats.nats_url.as_deref()).await?,
         streams: args.streams.settings(),
         models: models::all(),
+        policy: Some((ledger, rules)),
     })?;
-    // Whose driver resumes the transfers that a process left unfinished.
-    let _ledger = Ledger::open(Arc::new(journal), Arc::new(SystemClock), &args.ledger.settings());
     tracing::info!(holder = worker.leases().holder(), "working");
     asked_to_stop().await;
     worker.stop().await;

@@ -1,6 +1,6 @@
 //! What runs behind the front door: the relay of every partition, and every read model in every
-//! partition, each under its lease. `florin worker` and `florin dev` start it; as many processes as
-//! one likes share the work.
+//! partition, each under its lease; the outbox for alerts and dead letters; and the policy that freezes
+//! wallets. `florin worker` and `florin dev` start it; as many processes as one likes share the work.
 //!
 //! To add a kind of work: one line in [`Worker::start`], for each lease that it runs under.
 //!
@@ -12,11 +12,14 @@ mod projections;
 use std::sync::Arc;
 
 use async_nats::Client;
-use florin_application::Journal;
+use florin_application::{Journal, Ledger};
+use florin_domain::fraud;
 use florin_projections::read_model::Projection;
 use florin_projections::runner::Progress;
 use tokio::task::JoinSet;
 
+use crate::fraud::FreezePolicy;
+use crate::nats::outbox::Outbox;
 use crate::nats::relay::{Relay, RelayHandle};
 use crate::nats::stream::StreamSettings;
 use crate::postgres::heads::Heads;
@@ -39,6 +42,8 @@ pub struct Parts {
     pub streams: StreamSettings,
     /// The read models to keep up to date.
     pub models: Vec<Arc<dyn Projection>>,
+    /// Where wallets are frozen that fraud rules ask to freeze, and which rules do; nobody is without.
+    pub policy: Option<(Ledger, fraud::Settings)>,
 }
 
 /// The running work. Dropping it ends the work as `kill -9` does: its leases run out.
@@ -65,11 +70,15 @@ impl Worker {
         match parts.nats {
             None => tracing::warn!("without NATS_URL, events are not published"),
             Some(nats) => {
+                worker.publish(Outbox::new(pool.clone(), nats.clone(), parts.streams));
                 for partition in 0..partitions {
                     let (pool, nats, heads) = (pool.clone(), nats.clone(), heads.clone());
                     worker.relay(Relay::new(partition, pool, nats, parts.streams, heads));
                 }
             }
+        }
+        if let Some((ledger, rules)) = parts.policy {
+            worker.freeze(FreezePolicy::new(ledger, pool, &rules));
         }
         Ok(worker)
     }
@@ -105,6 +114,17 @@ impl Worker {
         }
     }
 
+    fn publish(&mut self, outbox: Outbox) {
+        let leases = self.leases.clone();
+        self.tasks.spawn(async move { match leases.run(Outbox::LEASE, || outbox.run()).await {} });
+    }
+
+    fn freeze(&mut self, policy: FreezePolicy) {
+        let leases = self.leases.clone();
+        let work = async move { match leases.run(FreezePolicy::LEASE, || policy.run()).await {} };
+        self.tasks.spawn(work);
+    }
+
     fn relay(&mut self, relay: Relay) {
         self.relays.push(relay.handle());
         let leases = self.leases.clone();
@@ -112,7 +132,8 @@ impl Worker {
     }
 }
 
-/// Two to follow the heads, and two a partition: a page is read while the cursor is moved.
+/// Two to follow the heads, two each for the outbox and the policy, and two a partition: a page is
+/// read while the cursor is moved.
 fn work_connections(partitions: u32) -> u32 {
-    (2 + 2 * partitions).min(MAX_CONNECTIONS)
+    (6 + 2 * partitions).min(MAX_CONNECTIONS)
 }
