@@ -30,12 +30,12 @@ use uuid::Uuid;
 
 use super::row::{column, read_error};
 
-/// How long a lease lasts without renewal. Two renewals may fail before it is lost, and a takeover
-/// stays well within five seconds.
-pub const TTL: Duration = Duration::from_secs(3);
+/// How long a lease lasts without renewal. Three renewals may fail before it is lost, and a takeover
+/// stays well within five seconds, on a busy machine too.
+pub const TTL: Duration = Duration::from_millis(2500);
 
 /// How often leases are renewed, and free ones are looked for.
-pub const BEAT: Duration = Duration::from_secs(1);
+pub const BEAT: Duration = Duration::from_millis(500);
 
 /// How long before its end a holder stops by itself: what a task may take to come to its next
 /// `await` on a busy machine.

@@ -116,7 +116,7 @@ async fn an_event_that_nobody_can_read_parks_its_wallet_and_the_others_go_on() {
         assert_eq!(letters[0].payload, r#"{"FundsBlessed":{"amount":"1.00"}}"#);
     }
     let parked: Vec<u32> = runners.iter().map(|running| running.progress.health().parked).collect();
-    assert_eq!(parked, [1, 1, 1]);
+    assert_eq!(parked, vec![1; runners.len()]);
     let (_, at) = balance::wallet(&book.pool, 0, &id("alice")).await.unwrap();
     assert_eq!(at.stale_since, Some(book.letters("balance").await[0].recorded_at));
     equals_fresh_fold(&book.store).await;

@@ -166,7 +166,7 @@ async fn a_transfer_is_seen_from_both_sides() {
     assert_eq!(at.position, runners[0].progress.position());
     let states = checkpoint::status(&pool).await.unwrap();
     let names: Vec<&str> = states.iter().map(|state| state.projection.as_str()).collect();
-    assert_eq!(names, ["balance", "history", "stats"]);
+    assert_eq!(names, ["balance", "fraud", "history", "stats"]);
     assert!(states.iter().all(|state| state.lag() == 0 && state.behind_since.is_none()));
 }
 
