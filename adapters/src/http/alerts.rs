@@ -1,13 +1,9 @@
 //! The alerts of the fraud rules: what is asked of them in a query, and how they look as JSON.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use chrono::{DateTime, Utc};
 use florin_domain::fraud::{Alert, EventId};
 use florin_domain::{Currency, Reason, WalletId};
 use florin_projections::fraud::review::{
@@ -21,6 +17,7 @@ use super::answer::{self, REPLAYED, Time};
 use super::call::Call;
 use super::code::Code;
 use super::problem::{Member, Problem};
+use super::query::{self, parsed, time};
 
 /// How many alerts a page has when nobody says.
 const DEFAULT_LIMIT: u32 = 50;
@@ -36,7 +33,7 @@ pub(super) struct Page {
     pub(super) limit: u32,
 }
 
-/// The query as it is written; parameters of other names are ignored.
+/// The query as it is written.
 #[derive(Debug, Deserialize)]
 struct Parameters {
     wallet: Option<String>,
@@ -52,8 +49,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(given) = Query::<Parameters>::try_from_uri(&parts.uri)
-            .map_err(|error| Problem::new(Code::InvalidParameter, format!("{error}.")))?;
+        let given: Parameters = query::parameters(&parts.uri)?;
         let filter = Filter {
             wallet: parsed("wallet", given.wallet)?,
             rule: parsed("rule", given.rule)?,
@@ -61,33 +57,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
             from: time("from", given.from)?,
             to: time("to", given.to)?,
         };
-        let limit = parsed("limit", given.limit)?.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=MAX_LIST).contains(&limit) {
-            return Err(invalid("limit", format_args!("a page has 1 to {MAX_LIST} alerts")));
-        }
+        let limit = query::limit(given.limit, DEFAULT_LIMIT, MAX_LIST, "alerts")?;
         Ok(Self { filter, after: parsed("cursor", given.cursor)?, limit })
     }
-}
-
-fn parsed<T: FromStr<Err: Display>>(
-    name: &'static str,
-    text: Option<String>,
-) -> Result<Option<T>, Problem> {
-    text.map(|text| text.parse().map_err(|why| invalid(name, why))).transpose()
-}
-
-fn time(name: &'static str, text: Option<String>) -> Result<Option<DateTime<Utc>>, Problem> {
-    let read = |text: String| {
-        DateTime::parse_from_rfc3339(&text)
-            .map(|time| time.with_timezone(&Utc))
-            .map_err(|_| invalid(name, "a time is RFC 3339, such as 2026-01-31T12:00:00Z"))
-    };
-    text.map(read).transpose()
-}
-
-fn invalid(name: &'static str, why: impl Display) -> Problem {
-    Problem::new(Code::InvalidParameter, format!("`{name}`: {why}"))
-        .with("parameter", Member::Text(name.to_owned()))
 }
 
 /// An alert as clients read it.

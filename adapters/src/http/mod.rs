@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `routes` | the route table, one endpoint per file |
 //! | `call`, `fields`, `number`, `key`, `if_match`, `path` | a request, checked part by part |
+//! | `query` | the parameters of a query, checked one by one |
 //! | `submit`, `answer` | outcomes as JSON |
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
@@ -32,6 +33,7 @@ mod number;
 mod observe;
 mod path;
 mod problem;
+mod query;
 mod refusal;
 mod routes;
 mod serve;
