@@ -160,19 +160,22 @@ bounded_text!(
     IdError::Reason
 );
 
-/// The partition of a wallet: FNV-1a (64 bit) of its id, modulo the number of partitions.
+/// A number for a wallet, spread evenly: FNV-1a (64 bit) of its id.
 ///
-/// Stable for ever: a ledger's events lie where this function put them. Source of the constants:
+/// Stable for ever, because partitions follow from it. Source of the constants:
 /// <http://www.isthe.com/chongo/tech/comp/fnv/>.
-pub fn partition_of(wallet: &WalletId, partitions: u32) -> u32 {
+pub fn hash_of(wallet: &str) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
-    let hash = wallet
-        .as_str()
-        .bytes()
-        .fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    wallet.bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+}
+
+/// The partition of a wallet: [`hash_of`] modulo the number of partitions.
+///
+/// Stable for ever: a ledger's events lie where this function put them.
+pub fn partition_of(wallet: &WalletId, partitions: u32) -> u32 {
     // The remainder is below a `u32`, so the conversion cannot fail.
-    u32::try_from(hash % u64::from(partitions.max(1))).unwrap_or(0)
+    u32::try_from(hash_of(wallet.as_str()) % u64::from(partitions.max(1))).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ pub mod transfer;
 pub mod upcast;
 pub mod wallet;
 
-pub use ids::{Operator, Owner, Reason, TransactionId, TransferId, WalletId, partition_of};
+pub use ids::{
+    Operator, Owner, Reason, TransactionId, TransferId, WalletId, hash_of, partition_of,
+};
 pub use metadata::Metadata;
 pub use money::{Amount, Currency, RequestedAmount};
 pub use refusal::Refusal;

@@ -72,6 +72,7 @@ impl ReadModel for Balance {
 
     const NAME: &'static str = "balance";
     const TABLES: &'static [&'static str] = &["balances"];
+    const IS_CACHED: bool = true;
 
     fn reads(&self, event: &RecordedEvent) -> bool {
         is_of_wallet(event)

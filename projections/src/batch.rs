@@ -16,6 +16,7 @@ use florin_domain::journal::RecordedEvent;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use thiserror::Error;
 
+use crate::announcement::{Announcement, Changed};
 use crate::checkpoint::{self, Checkpoint};
 use crate::parking::Aside;
 use crate::ports::{JournalAway, JournalReader};
@@ -105,8 +106,8 @@ impl Task<'_> {
     ) -> Result<Checkpoint, BatchError> {
         let mut transaction = begin(connection).await?;
         let (name, partition) = (self.model.name(), self.partition);
-        let moved =
-            checkpoint::advance(&mut transaction, name, partition, known.position, to).await?;
+        let announcement = self.announcement(to, events);
+        let moved = checkpoint::advance(&mut transaction, known.position, &announcement).await?;
         let Some(mut reached) = moved else {
             transaction.rollback().await?;
             return Err(BatchError::Moved);
@@ -120,6 +121,16 @@ impl Task<'_> {
         }
         reached.parked += u32::try_from(parked).unwrap_or(u32::MAX);
         Ok(reached)
+    }
+
+    /// What others are told: of wallets that are set aside, too, because their rows are now stale.
+    fn announcement(&self, to: u64, events: &[RecordedEvent]) -> Announcement {
+        Announcement {
+            projection: self.model.name().to_owned(),
+            partition: self.partition,
+            position: to,
+            changed: if self.model.is_cached() { Changed::by(events) } else { Changed::NONE },
+        }
     }
 
     /// Folds the events that may be applied; answers with those that may not.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, Row};
 
+use crate::announcement::{Announcement, CHANNEL};
 use crate::fact::{number, signed, unsigned};
 
 /// What an answer is as of: the model's checkpoint, and whether the wallet has been left behind.
@@ -53,6 +54,24 @@ pub async fn position(
     Ok(unsigned(position.unwrap_or(0)))
 }
 
+/// The position of every projection in every partition in which it has run, as `(name, partition,
+/// position)`.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn positions_of_all(
+    executor: impl PgExecutor<'_>,
+) -> Result<Vec<(String, u32, u64)>, sqlx::Error> {
+    let rows: Vec<(String, i32, i64)> =
+        sqlx::query_as("SELECT projection, partition, position FROM checkpoints")
+            .fetch_all(executor)
+            .await?;
+    let read = |(name, partition, position)| {
+        (name, u32::try_from(partition).unwrap_or(0), unsigned(position))
+    };
+    Ok(rows.into_iter().map(read).collect())
+}
+
 /// Where a projection stands in a partition, whoever runs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -69,8 +88,8 @@ pub struct Status {
     pub behind_since: Option<DateTime<Utc>>,
     /// How many wallets are parked.
     pub parked: u32,
-    /// When the checkpoint last moved.
-    pub moved_at: DateTime<Utc>,
+    /// When the checkpoint last moved; `None` when the projection has never run there.
+    pub moved_at: Option<DateTime<Utc>>,
 }
 
 impl Status {
@@ -166,47 +185,40 @@ pub(crate) async fn lock(
     row.as_ref().map(Checkpoint::from_row).transpose()
 }
 
-/// Moves the checkpoint from where it is known to be, tells the listeners of [`CHANNEL`], and holds
-/// it still until the end of the transaction. `None` when it is not there any more: somebody else
-/// moved it.
+/// Moves the checkpoint from where it is known to be to the position of an announcement, announces
+/// that, and holds it still until the end of the transaction. `None` when it is not there any more:
+/// somebody else moved it.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
-    projection: &str,
-    partition: u32,
     known: u64,
-    to: u64,
+    announcement: &Announcement,
 ) -> Result<Option<Checkpoint>, sqlx::Error> {
     let row = sqlx::query(
         "WITH moved AS (
            UPDATE checkpoints SET position = $4, updated_at = now()
             WHERE projection = $1 AND partition = $2 AND position = $3
            RETURNING position, parked)
-         SELECT moved.*, pg_notify('florin_projections', $1 || ':' || $2 || ':' || $4) FROM moved",
+         SELECT moved.*, pg_notify($5, $6) FROM moved",
     )
-    .bind(projection)
-    .bind(number(partition))
+    .bind(&announcement.projection)
+    .bind(number(announcement.partition))
     .bind(signed(known))
-    .bind(signed(to))
+    .bind(signed(announcement.position))
+    .bind(CHANNEL)
+    .bind(announcement.to_string())
     .fetch_optional(connection)
     .await?;
     row.as_ref().map(Checkpoint::from_row).transpose()
 }
 
-/// The channel on which moved checkpoints are told, as `<projection>:<partition>:<position>`; a
-/// replay tells the wallet too, with `:<wallet>` behind.
-pub const CHANNEL: &str = "florin_projections";
-
-/// Tells the listeners that a wallet's rows were folded anew.
-pub(crate) async fn tell_refolded(
+/// Announces that rows were folded anew, where the checkpoint is.
+pub(crate) async fn announce(
     connection: &mut PgConnection,
-    projection: &str,
-    partition: u32,
-    position: u64,
-    wallet: &str,
+    announcement: &Announcement,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT pg_notify($1, $2)")
         .bind(CHANNEL)
-        .bind(format!("{projection}:{partition}:{position}:{wallet}"))
+        .bind(announcement.to_string())
         .execute(connection)
         .await
         .map(drop)

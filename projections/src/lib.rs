@@ -8,7 +8,7 @@
 //! | [`balance`], [`history`], [`stats`], [`fraud`] | the read models, and what clients ask of them |
 //! | [`models`] | the list of them |
 //! | [`runner`] | what keeps a read model up to date in one partition |
-//! | [`checkpoint`] | how far each has come |
+//! | [`checkpoint`], [`announcement`] | how far each has come, and how others learn of it |
 //! | [`dead_letters`], [`replay`] | what could not be applied, and what becomes of it |
 //! | [`rebuild`] | a fold from the first event into empty tables |
 //! | [`outbox`] | what is published besides the journal |
@@ -20,6 +20,7 @@
 //!
 //! Deliberately absent: the clock. Every time in a read model is the time of an event.
 
+pub mod announcement;
 pub mod audit;
 pub mod balance;
 mod batch;

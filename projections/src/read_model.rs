@@ -28,6 +28,10 @@ pub trait ReadModel: Send + Sync + 'static {
     /// the others.
     const TABLES: &'static [&'static str];
 
+    /// Whether processes keep rows of it in memory: then each batch announces which wallets it
+    /// changed.
+    const IS_CACHED: bool = false;
+
     /// Whether an event concerns the model. One that does not is not even decoded; one of an unknown
     /// type does, because it might.
     fn reads(&self, event: &RecordedEvent) -> bool;
@@ -101,6 +105,9 @@ pub trait Projection: Send + Sync {
     /// [`ReadModel::TABLES`].
     fn tables(&self) -> &'static [&'static str];
 
+    /// [`ReadModel::IS_CACHED`].
+    fn is_cached(&self) -> bool;
+
     /// [`ReadModel::reads`].
     fn concerns(&self, event: &RecordedEvent) -> bool;
 
@@ -123,6 +130,10 @@ impl<M: ReadModel> Projection for M {
 
     fn tables(&self) -> &'static [&'static str] {
         M::TABLES
+    }
+
+    fn is_cached(&self) -> bool {
+        M::IS_CACHED
     }
 
     fn concerns(&self, event: &RecordedEvent) -> bool {

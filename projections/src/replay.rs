@@ -20,6 +20,7 @@ use florin_domain::{TransferId, WalletEvent};
 use sqlx::{Acquire as _, PgConnection, PgPool};
 use thiserror::Error;
 
+use crate::announcement::{Announcement, Changed, Tag};
 use crate::checkpoint::{self, Checkpoint};
 use crate::dead_letters::LetterId;
 use crate::fact::{number, signed, unsigned};
@@ -167,8 +168,11 @@ impl Replays<'_> {
             Ok(events) => {
                 savepoint.commit().await?;
                 self.unpark(connection, partition, wallet).await?;
-                let (name, position) = (self.model.name(), at.position);
-                checkpoint::tell_refolded(connection, name, partition, position, wallet).await?;
+                let position = at.position;
+                let projection = self.model.name().to_owned();
+                let changed = Changed::Wallets(vec![Tag::of(wallet)]);
+                let announcement = Announcement { projection, partition, position, changed };
+                checkpoint::announce(connection, &announcement).await?;
                 Ok(Outcome::Replayed { events, position })
             }
             Err(Unfolded::Fault(fault)) => {

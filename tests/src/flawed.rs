@@ -45,6 +45,7 @@ impl<M: ReadModel> ReadModel for Flawed<M> {
 
     const NAME: &'static str = M::NAME;
     const TABLES: &'static [&'static str] = M::TABLES;
+    const IS_CACHED: bool = M::IS_CACHED;
 
     fn reads(&self, event: &RecordedEvent) -> bool {
         self.model.reads(event)
