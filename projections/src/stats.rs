@@ -15,7 +15,7 @@ mod save;
 #[cfg(test)]
 mod tests;
 
-pub use read::{DayVolume, MAX_DAYS, WalletStats, volumes, wallet};
+pub use read::{DayVolume, Days, MAX_DAYS, WalletStats, wallet};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

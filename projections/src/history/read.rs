@@ -34,8 +34,8 @@ const MAX_SKIPPED: u64 = 1 << 60;
 /// Which entries; all of them by default.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Of this kind.
-    pub kind: Option<Kind>,
+    /// Of one of these kinds; of any without.
+    pub kinds: Vec<Kind>,
     /// Recorded then or later.
     pub from: Option<DateTime<Utc>>,
     /// Recorded before.
@@ -51,8 +51,8 @@ pub struct Filter {
 impl Filter {
     /// Whether every entry in the range is shown.
     fn passes_all(&self) -> bool {
-        let Self { kind, from: _, to: _, min_amount, max_amount, counterparty } = self;
-        kind.is_none() && min_amount.is_none() && max_amount.is_none() && counterparty.is_none()
+        let Self { kinds, from: _, to: _, min_amount, max_amount, counterparty } = self;
+        kinds.is_empty() && min_amount.is_none() && max_amount.is_none() && counterparty.is_none()
     }
 }
 
@@ -63,8 +63,10 @@ pub enum Place {
     Newest,
     /// With the newest entry of a lower number: what [`Page::next`] said.
     Before(u64),
-    /// After this many pages of the same size; the first one is 1.
+    /// As this page of the same size; the first one is 1.
     Numbered(u64),
+    /// After this many entries.
+    Skipping(u64),
 }
 
 /// A movement of a wallet's money.
@@ -129,11 +131,11 @@ pub async fn page(
     let (before, skipped) = match place {
         Place::Newest => (None, 0),
         Place::Before(entry) => (Some(entry), 0),
-        Place::Numbered(page) => {
-            (None, page.saturating_sub(1).saturating_mul(limit).min(MAX_SKIPPED))
-        }
+        Place::Numbered(page) => (None, page.saturating_sub(1).saturating_mul(limit)),
+        Place::Skipping(entries) => (None, entries),
     };
-    let is_numbered = matches!(place, Place::Numbered(_));
+    let skipped = skipped.min(MAX_SKIPPED);
+    let is_numbered = matches!(place, Place::Numbered(_) | Place::Skipping(_));
     // Without a filter every entry counts, and skipping is subtracting.
     let (skip, offset) = if filter.passes_all() { (skipped, 0) } else { (0, skipped) };
     let scan = match (filter.passes_all(), is_numbered) {
@@ -141,6 +143,8 @@ pub async fn page(
         (false, true) => NUMBERED_SCAN,
         (false, false) => SCAN,
     };
+    let kinds: Vec<&str> = filter.kinds.iter().copied().map(Kind::name).collect();
+    let kinds = (!kinds.is_empty()).then_some(kinds);
     let rows = sqlx::query(PAGE)
         .bind(wallet.as_str())
         .bind(number(partition))
@@ -149,7 +153,7 @@ pub async fn page(
         .bind(before.map(signed))
         .bind(signed(skip))
         .bind(signed(scan))
-        .bind(filter.kind.map(Kind::name))
+        .bind(kinds)
         .bind(filter.min_amount)
         .bind(filter.max_amount)
         .bind(filter.counterparty.as_deref())
@@ -220,7 +224,7 @@ counted AS MATERIALIZED (
   SELECT CASE WHEN $14 THEN
            (SELECT count(*) FROM movements m
              WHERE m.wallet_id = $1 AND m.entry BETWEEN s.floor AND s.high
-               AND ($8::text IS NULL OR m.type = $8)
+               AND ($8::text[] IS NULL OR m.type = ANY ($8))
                AND ($9::numeric IS NULL OR m.amount >= $9)
                AND ($10::numeric IS NULL OR m.amount <= $10)
                AND ($11::text IS NULL OR m.counterparty = $11)) END AS counted
@@ -233,7 +237,7 @@ SELECT s.*, c.counted, m.*
            m.recorded_at
       FROM movements m
      WHERE m.wallet_id = $1 AND m.entry BETWEEN s.floor AND s.high
-       AND ($8::text IS NULL OR m.type = $8)
+       AND ($8::text[] IS NULL OR m.type = ANY ($8))
        AND ($9::numeric IS NULL OR m.amount >= $9)
        AND ($10::numeric IS NULL OR m.amount <= $10)
        AND ($11::text IS NULL OR m.counterparty = $11)

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use florin_domain::{Currency, WalletId};
 use rust_decimal::Decimal;
+use sqlx::postgres::PgRow;
 use sqlx::{PgExecutor, Row as _};
 
 use crate::checkpoint::ReadAt;
@@ -24,6 +25,8 @@ pub struct WalletStats {
     pub transferred_out: (Decimal, u64),
     /// When money last moved.
     pub last_activity_at: Option<DateTime<Utc>>,
+    /// The days on which it moved, newest first.
+    pub days: Vec<DayVolume>,
 }
 
 /// What came in and went out on a day.
@@ -37,6 +40,25 @@ pub struct DayVolume {
     pub money_out: (Decimal, u64),
 }
 
+/// The most days of one answer: a year.
+pub const MAX_DAYS: u32 = 366;
+
+/// Which days are asked for: the newest of them on which money moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    /// The first.
+    pub from: Option<NaiveDate>,
+    /// The last.
+    pub to: Option<NaiveDate>,
+    /// How many, at most [`MAX_DAYS`].
+    pub limit: u32,
+}
+
+impl Days {
+    /// None: the sums alone.
+    pub const NONE: Self = Self { from: None, to: None, limit: 0 };
+}
+
 /// The sums of a wallet, if the model knows it, and what they are as of.
 ///
 /// # Errors
@@ -45,72 +67,60 @@ pub async fn wallet(
     executor: impl PgExecutor<'_>,
     partition: u32,
     id: &WalletId,
+    days: Days,
 ) -> Result<(Option<WalletStats>, ReadAt), sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT c.position AS checkpoint, p.since AS stale_since, s.*
-           FROM (SELECT) AS one
-           LEFT JOIN checkpoints c ON c.projection = 'stats' AND c.partition = $1
-           LEFT JOIN parked_wallets p ON p.projection = 'stats' AND p.partition = $1
-                                     AND p.wallet_id = $2
-           LEFT JOIN wallet_stats s ON s.wallet_id = $2",
-    )
-    .bind(number(partition))
-    .bind(id.as_str())
-    .fetch_one(executor)
-    .await?;
-    let at = ReadAt::from_row(&row)?;
-    if row.try_get::<Option<&str>, _>("wallet_id")?.is_none() {
+    let rows = sqlx::query(WALLET)
+        .bind(number(partition))
+        .bind(id.as_str())
+        .bind(days.from)
+        .bind(days.to)
+        .bind(i64::from(days.limit.min(MAX_DAYS)))
+        .fetch_all(executor)
+        .await?;
+    let Some(first) = rows.first() else {
+        // Of a statement without a row, which cannot be.
+        return Ok((None, ReadAt { position: 0, stale_since: None }));
+    };
+    let at = ReadAt::from_row(first)?;
+    if first.try_get::<Option<&str>, _>("wallet_id")?.is_none() {
         return Ok((None, at));
     }
-    let currency = currency(&row)?;
-    let sum = |amount, count| -> Result<_, sqlx::Error> {
-        Ok((money(&row, amount, currency)?, unsigned(row.try_get(count)?)))
+    let currency = currency(first)?;
+    let sum = |row: &PgRow, amount, count| -> Result<_, sqlx::Error> {
+        Ok((money(row, amount, currency)?, unsigned(row.try_get(count)?)))
     };
-    let stats = WalletStats {
+    let mut stats = WalletStats {
         currency,
-        deposited: sum("deposited", "deposits")?,
-        withdrawn: sum("withdrawn", "withdrawals")?,
-        transferred_in: sum("transferred_in", "transfers_in")?,
-        transferred_out: sum("transferred_out", "transfers_out")?,
-        last_activity_at: row.try_get("last_activity_at")?,
+        deposited: sum(first, "deposited", "deposits")?,
+        withdrawn: sum(first, "withdrawn", "withdrawals")?,
+        transferred_in: sum(first, "transferred_in", "transfers_in")?,
+        transferred_out: sum(first, "transferred_out", "transfers_out")?,
+        last_activity_at: first.try_get("last_activity_at")?,
+        days: Vec::new(),
     };
+    for row in &rows {
+        if let Some(day) = row.try_get("day")? {
+            stats.days.push(DayVolume {
+                day,
+                money_in: sum(row, "money_in", "count_in")?,
+                money_out: sum(row, "money_out", "count_out")?,
+            });
+        }
+    }
     Ok((Some(stats), at))
 }
 
-/// The most days of one answer: a year.
-pub const MAX_DAYS: i64 = 366;
-
-/// The days on which a wallet's money moved, newest first, from one day up to and with another.
-///
-/// # Errors
-/// When Postgres is away.
-pub async fn volumes(
-    executor: impl PgExecutor<'_>,
-    id: &WalletId,
-    from: NaiveDate,
-    to: NaiveDate,
-) -> Result<Vec<DayVolume>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT v.*, s.currency FROM wallet_volumes v JOIN wallet_stats s USING (wallet_id)
-          WHERE v.wallet_id = $1 AND v.day BETWEEN $2 AND $3 ORDER BY v.day DESC LIMIT $4",
-    )
-    .bind(id.as_str())
-    .bind(from)
-    .bind(to)
-    .bind(MAX_DAYS)
-    .fetch_all(executor)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let currency = currency(row)?;
-            let sum = |amount, count| -> Result<_, sqlx::Error> {
-                Ok((money(row, amount, currency)?, unsigned(row.try_get(count)?)))
-            };
-            Ok(DayVolume {
-                day: row.try_get("day")?,
-                money_in: sum("money_in", "count_in")?,
-                money_out: sum("money_out", "count_out")?,
-            })
-        })
-        .collect()
-}
+/// One statement, so one moment: the days add up to the sums, where all of them are asked for.
+const WALLET: &str = "
+SELECT c.position AS checkpoint, p.since AS stale_since, s.*,
+       v.day, v.money_in, v.count_in, v.money_out, v.count_out
+  FROM (SELECT) AS one
+  LEFT JOIN checkpoints c ON c.projection = 'stats' AND c.partition = $1
+  LEFT JOIN parked_wallets p ON p.projection = 'stats' AND p.partition = $1 AND p.wallet_id = $2
+  LEFT JOIN wallet_stats s ON s.wallet_id = $2
+  LEFT JOIN LATERAL (
+    SELECT * FROM wallet_volumes v
+     WHERE v.wallet_id = $2 AND ($3::date IS NULL OR v.day >= $3)
+       AND ($4::date IS NULL OR v.day <= $4)
+     ORDER BY v.day DESC LIMIT $5) AS v ON true
+ ORDER BY v.day DESC";

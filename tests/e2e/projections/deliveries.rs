@@ -35,7 +35,7 @@ async fn reads_agree_with_the_ledger(store: &Store) {
         assert_eq!(row.balance.to_string(), state.account.balance.to_string(), "{wallet}");
         assert_eq!((row.version, row.position), (state.version, state.position), "{wallet}");
         assert_eq!((row.status, row.currency), (state.account.status, state.account.currency));
-        let (sums, _) = stats::wallet(&pool, partition, &wallet).await.unwrap();
+        let (sums, _) = stats::wallet(&pool, partition, &wallet, stats::Days::NONE).await.unwrap();
         let sums = sums.unwrap();
         let moved = sums.deposited.0 + sums.transferred_in.0;
         assert_eq!(moved - sums.withdrawn.0 - sums.transferred_out.0, row.balance, "{wallet}");

@@ -7,7 +7,7 @@ use florin_domain::wallet::Status;
 use florin_projections::balance;
 use florin_projections::checkpoint;
 use florin_projections::history::{self, Filter, Kind, NUMBERED_SCAN, Page, Place, SCAN};
-use florin_projections::stats;
+use florin_projections::stats::{self, Days};
 use florin_tests::ask::{close, deposit, freeze, id, keyed, open, request, transfer, withdraw};
 use florin_tests::batches::{batch, departure, deposited, homecoming, opened, wallet_event};
 use florin_tests::feed::Manner;
@@ -60,6 +60,8 @@ async fn a_history_is_read_by_cursor_and_by_page_number() {
     let last = ((1..=10).rev().collect(), None, Some(30));
     assert_eq!(page(Place::Numbered(3), 10).await, last);
     assert_eq!(page(Place::Numbered(4), 10).await, (vec![], None, Some(30)));
+    let skipping = (vec![15, 14], Some(14), Some(30));
+    assert_eq!(page(Place::Skipping(15), 2).await, skipping);
     assert_eq!(page(Place::Numbered(u64::MAX), 10).await.0, Vec::<u64>::new());
     assert_eq!(page(Place::Newest, 999).await.0.len(), 30, "the limit has a limit");
 }
@@ -83,7 +85,7 @@ async fn a_history_is_filtered_by_time_amount_and_kind() {
     assert_eq!(page(amounts.clone(), Place::Newest).await, (vec![14, 13, 12], Some(12), None));
     assert_eq!(page(amounts.clone(), Place::Before(12)).await, (vec![11, 10], None, None));
     assert_eq!(page(amounts, Place::Numbered(2)).await, (vec![11, 10], None, Some(5)));
-    let withdrawals = Filter { kind: Some(Kind::Withdrawal), ..Filter::default() };
+    let withdrawals = Filter { kinds: vec![Kind::Withdrawal], ..Filter::default() };
     assert_eq!(page(withdrawals, Place::Newest).await, (vec![], None, None));
 }
 
@@ -115,7 +117,7 @@ async fn a_filter_that_passes_little_ends_its_page_early_and_goes_on() {
     .execute(&mut admin)
     .await
     .unwrap();
-    let deposits = Filter { kind: Some(Kind::Deposit), ..Filter::default() };
+    let deposits = Filter { kinds: vec![Kind::Deposit], ..Filter::default() };
     let (mut place, mut pages, mut found) = (Place::Newest, 0, Vec::new());
     loop {
         let page = history::page(&pool, 0, &alice, &deposits, place, 7).await.unwrap();
@@ -153,12 +155,12 @@ async fn a_transfer_is_seen_from_both_sides() {
         ("4.00".into(), "6.00".into())
     );
     assert_eq!(out.request_id.as_deref(), Some("t-1"));
-    let filter = Filter { kind: Some(Kind::TransferIn), ..Filter::default() };
+    let filter = Filter { kinds: vec![Kind::TransferIn], ..Filter::default() };
     let page = history::page(&pool, 0, &bob, &filter, Place::Newest, 5).await.unwrap();
     let [incoming] = &page.entries[..] else { panic!("{page:?}") };
     assert_eq!(incoming.counterparty.as_deref(), Some("alice"));
     assert_eq!(incoming.reference, out.reference);
-    let (sums, at) = stats::wallet(&pool, 0, &bob).await.unwrap();
+    let (sums, at) = stats::wallet(&pool, 0, &bob, Days::NONE).await.unwrap();
     let sums = sums.unwrap();
     assert_eq!((sums.transferred_in.0.to_string(), sums.transferred_in.1), ("4.00".into(), 1));
     assert_eq!((sums.withdrawn.0.to_string(), sums.withdrawn.1), ("1.00".into(), 1));
@@ -186,7 +188,11 @@ async fn a_refunded_transfer_counts_in_neither_direction_on_no_day() {
     store.partition(0).append(&leaving).await.unwrap();
     all_caught_up(&store, &runners).await;
     let day = at.date_naive();
-    let volumes = async || stats::volumes(&pool, &alice, day, day + TimeDelta::days(2)).await;
+    let days = Days { from: Some(day), to: Some(day + TimeDelta::days(2)), limit: 5 };
+    let volumes = async || {
+        let (stats, _) = stats::wallet(&pool, 0, &alice, days).await?;
+        Ok::<_, sqlx::Error>(stats.map(|stats| stats.days).unwrap_or_default())
+    };
     let of_day = volumes().await.unwrap();
     assert_eq!((of_day[0].money_out.0.to_string(), of_day[0].money_out.1), ("5.00".into(), 1));
     let all = Filter::default();
@@ -201,7 +207,7 @@ async fn a_refunded_transfer_counts_in_neither_direction_on_no_day() {
     assert_eq!((of_days.len(), of_days[0].day), (1, day));
     assert_eq!((of_days[0].money_out.0.to_string(), of_days[0].money_out.1), ("0.00".into(), 0));
     assert_eq!((of_days[0].money_in.0.to_string(), of_days[0].money_in.1), ("5.00".into(), 1));
-    let (sums, _) = stats::wallet(&pool, 0, &alice).await.unwrap();
+    let (sums, _) = stats::wallet(&pool, 0, &alice, Days::NONE).await.unwrap();
     let sums = sums.unwrap();
     assert_eq!((sums.transferred_out.0.to_string(), sums.transferred_out.1), ("0.00".into(), 0));
     assert_eq!(sums.last_activity_at, Some(back.recorded_at));
