@@ -17,7 +17,9 @@ pub trait Source: Send {
     /// The next events, as soon as there are any; none when there were none for as long as `wait`.
     ///
     /// # Errors
-    /// [`SourceError`] when the source is away. It mends itself, or the journal is read meanwhile.
+    /// [`SourceError`] when the source is away. It mends itself, and the journal is read meanwhile,
+    /// as soon as the error comes: a source that knows when there is something to read may wait for
+    /// that, for as long as `wait`.
     async fn next(&mut self, max: usize, wait: Duration)
     -> Result<Vec<RecordedEvent>, SourceError>;
 

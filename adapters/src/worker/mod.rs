@@ -8,6 +8,7 @@
 //! [`work_connections`] for everything else, apart from those of the command side.
 
 mod projections;
+mod source;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::postgres::heads::Heads;
 use crate::postgres::lease::Leases;
 use crate::postgres::{ConnectError, PostgresJournal, connect_sized};
 use projections::Projections;
+pub use projections::lease_of_projection;
 
 /// How many connections the work has at most: Postgres has a hundred for everybody.
 const MAX_CONNECTIONS: u32 = 16;
@@ -66,7 +68,7 @@ impl Worker {
         let heads = Heads::follow(pool.clone(), partitions);
         let (tasks, relays, progress) = (JoinSet::new(), Vec::new(), Vec::new());
         let mut worker = Self { leases, tasks, relays, progress };
-        worker.project(projections::of(&parts));
+        worker.project(projections::of(&parts, &heads));
         match parts.nats {
             None => tracing::warn!("without NATS_URL, events are not published"),
             Some(nats) => {

@@ -1,24 +1,20 @@
 //! The read models as work: each in every partition, under the lease `projection:<name>:<partition>`.
 //!
-//! With NATS they pull from JetStream; without it, or while it is away, the runner follows the
-//! journal by itself.
+//! Where their events come from is in [`super::source`].
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_nats::Client;
-use async_trait::async_trait;
 use florin_application::Journal;
-use florin_domain::journal::RecordedEvent;
-use florin_projections::ports::{Source, SourceError};
 use florin_projections::read_model::Projection;
 use florin_projections::runner::{self, Progress, Runner};
-use tokio::time::sleep;
 
 use super::Parts;
+use super::source::WakingSource;
 use crate::nats::source::JetStreamSource;
 use crate::postgres::PostgresJournal;
+use crate::postgres::heads::Heads;
 
 /// One read model in one partition.
 pub(super) struct Work {
@@ -26,14 +22,20 @@ pub(super) struct Work {
     partition: u32,
     journal: PostgresJournal,
     nats: Option<Client>,
+    heads: Heads,
     progress: Arc<Progress>,
 }
 
 /// All of them.
 pub(super) type Projections = Vec<Work>;
 
+/// The lease under which a read model is kept up to date in a partition.
+pub fn lease_of_projection(model: &str, partition: u32) -> String {
+    format!("projection:{model}:{partition}")
+}
+
 /// Every read model in every partition.
-pub(super) fn of(parts: &Parts) -> Projections {
+pub(super) fn of(parts: &Parts, heads: &Heads) -> Projections {
     let in_partition = |partition| {
         parts.models.iter().map(move |model| Work {
             progress: Arc::new(Progress::new(model.name(), partition)),
@@ -41,6 +43,7 @@ pub(super) fn of(parts: &Parts) -> Projections {
             partition,
             journal: parts.journal.clone(),
             nats: parts.nats.clone(),
+            heads: heads.clone(),
         })
     };
     (0..parts.journal.partitions()).flat_map(in_partition).collect()
@@ -49,7 +52,7 @@ pub(super) fn of(parts: &Parts) -> Projections {
 impl Work {
     /// What it runs under.
     pub(super) fn lease(&self) -> String {
-        format!("projection:{}:{}", self.model.name(), self.partition)
+        lease_of_projection(self.model.name(), self.partition)
     }
 
     /// The board on which it writes how it is.
@@ -60,18 +63,15 @@ impl Work {
     /// Keeps the read model up to date for ever. To be run under the lease, and dropped with it.
     pub(super) async fn run(&self) -> Infallible {
         let _stopped = Stopped(&self.progress);
-        let source: Box<dyn Source> = match self.nats.clone() {
-            Some(nats) => {
-                Box::new(JetStreamSource::new(nats, self.model.name(), self.partition, None))
-            }
-            None => Box::new(Silence),
-        };
+        let jetstream = |nats| JetStreamSource::new(nats, self.model.name(), self.partition, None);
+        let jetstream = self.nats.clone().map(jetstream);
+        let source = WakingSource::new(jetstream, self.heads.clone(), self.partition);
         let runner = Runner::new(runner::Parts {
             model: Arc::clone(&self.model),
             partition: self.partition,
             database: self.journal.options(),
             journal: Arc::new(self.journal.clone()),
-            source,
+            source: Box::new(source),
             progress: self.progress(),
         });
         runner.run().await
@@ -84,20 +84,5 @@ struct Stopped<'a>(&'a Progress);
 impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         self.0.stopped();
-    }
-}
-
-/// The source of a ledger without NATS.
-struct Silence;
-
-#[async_trait]
-impl Source for Silence {
-    async fn next(&mut self, _: usize, wait: Duration) -> Result<Vec<RecordedEvent>, SourceError> {
-        sleep(wait).await;
-        Ok(Vec::new())
-    }
-
-    async fn ack(&mut self) -> Result<(), SourceError> {
-        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | more than [`FAR`] events before it | reads the journal, a page ahead of the one it applies |
 //! | events from its source | applies them in order; fills holes from the journal; skips what it has |
-//! | a source that is silent or away | looks after [`SILENCE`] whether the journal goes on, and reads it |
+//! | a source that is silent for [`SILENCE`], or away | looks whether the journal goes on, and reads it |
 //! | a checkpoint that another worker moved | goes on from there |
 //! | Postgres away | tries again, for as long as it takes |
 //! | an event that cannot be applied | tries [`ATTEMPTS`] times, then sets it aside with its wallet |
@@ -256,7 +256,6 @@ impl Runner {
 
     /// What the source has. It is not trusted to keep to the wait, nor to be there.
     async fn deliveries(&mut self) -> Vec<RecordedEvent> {
-        let asked = Instant::now();
         let next = self.parts.source.next(MAX_BATCH, SILENCE);
         let trouble = match timeout(SILENCE * 2, next).await {
             Ok(Ok(events)) => {
@@ -267,7 +266,6 @@ impl Runner {
             Err(_) => "the source keeps silent for longer than it was asked to".to_owned(),
         };
         self.note_source(Some(trouble));
-        sleep_until(asked + SILENCE).await;
         Vec::new()
     }
 

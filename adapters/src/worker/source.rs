@@ -1,0 +1,72 @@
+//! Where a read model's events come from: JetStream; and while NATS is away, or without one, a knock
+//! whenever the journal goes on, at which the runner reads it by itself.
+//!
+//! So readers hardly see that NATS is away: a model is then as far behind as a notification of
+//! Postgres takes, and not as long as a silence.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use florin_domain::journal::RecordedEvent;
+use florin_projections::ports::{Source, SourceError};
+use tokio::time::{Instant, timeout_at};
+
+use crate::nats::source::JetStreamSource;
+use crate::postgres::heads::Heads;
+
+/// How long NATS is left alone after it failed, while the journal is followed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// JetStream with the journal's heads behind it.
+pub(super) struct WakingSource {
+    jetstream: Option<JetStreamSource>,
+    heads: Heads,
+    partition: u32,
+    /// The head at the last knock.
+    seen: u64,
+    failed: Option<(Instant, String)>,
+}
+
+impl WakingSource {
+    pub(super) fn new(jetstream: Option<JetStreamSource>, heads: Heads, partition: u32) -> Self {
+        Self { jetstream, heads, partition, seen: 0, failed: None }
+    }
+
+    /// Waits until the journal goes on.
+    async fn knock(&mut self, deadline: Instant) {
+        // Whether it did or not: the runner looks.
+        let _ = timeout_at(deadline, self.heads.beyond(self.partition, self.seen)).await;
+        self.seen = self.heads.head(self.partition);
+    }
+}
+
+#[async_trait]
+impl Source for WakingSource {
+    async fn next(
+        &mut self,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<RecordedEvent>, SourceError> {
+        let now = Instant::now();
+        if let Some((at, error)) = self.failed.clone()
+            && now < at + RETRY
+        {
+            self.knock((at + RETRY).min(now + wait)).await;
+            return Err(SourceError(error.into()));
+        }
+        let Some(jetstream) = &mut self.jetstream else {
+            self.knock(now + wait).await;
+            return Ok(Vec::new());
+        };
+        let pulled = jetstream.next(max, wait).await;
+        self.failed = pulled.as_ref().err().map(|error| (Instant::now(), error.to_string()));
+        pulled.map_err(|error| SourceError(error.into()))
+    }
+
+    async fn ack(&mut self) -> Result<(), SourceError> {
+        match &mut self.jetstream {
+            Some(jetstream) => jetstream.ack().await.map_err(|error| SourceError(error.into())),
+            None => Ok(()),
+        }
+    }
+}
