@@ -12,6 +12,7 @@ use florin_domain::fraud;
 
 use crate::fraud::{RulesError, read};
 use crate::nats::stream::StreamSettings;
+use crate::reads::CACHED_BALANCES;
 use crate::telemetry::{DEFAULT_FILTER, Format};
 
 /// Where the journal is.
@@ -59,6 +60,19 @@ impl LedgerArgs {
     pub fn settings(&self) -> Settings {
         Settings { auto_open: self.auto_open, cached_wallets: self.cached_wallets }
     }
+}
+
+/// How wallets are read.
+#[derive(Debug, Clone, Args)]
+pub struct ReadArgs {
+    /// Balances held in memory, so that a hot one is answered from there; about 1 KB each.
+    #[arg(
+        long,
+        env = "FLORIN_CACHED_BALANCES",
+        default_value_t = CACHED_BALANCES,
+        value_name = "N"
+    )]
+    pub cached_balances: usize,
 }
 
 /// Where events are published.

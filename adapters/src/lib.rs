@@ -10,5 +10,6 @@ pub mod http;
 pub mod monkey;
 pub mod nats;
 pub mod postgres;
+pub mod reads;
 pub mod telemetry;
 pub mod worker;

@@ -1,4 +1,5 @@
-//! The service in this process: its router and its server on a free port, over a fresh Postgres.
+//! The service in this process: its router and its server on a free port, over a fresh Postgres, and
+//! the read models behind it, which follow the journal without NATS.
 //!
 //! A test ends with [`Service::finish`], which stops the server and audits the journal.
 
@@ -8,8 +9,13 @@ use std::sync::Arc;
 use florin_adapters::clock::SystemClock;
 use florin_adapters::fraud::FraudDesk;
 use florin_adapters::http::{Api, Dependencies, router, serve};
-use florin_application::{Ledger, Settings};
+use florin_adapters::nats::stream::StreamSettings;
+use florin_adapters::postgres::PostgresJournal;
+use florin_adapters::reads::{CACHED_BALANCES, Reads};
+use florin_adapters::worker::{Parts, Worker};
+use florin_application::{Journal, Ledger, Settings};
 use florin_projections::audit::Summary;
+use florin_projections::models;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -23,6 +29,7 @@ use crate::store::Store;
 pub struct Service {
     store: Store,
     ledger: Ledger,
+    worker: Option<Worker>,
     url: String,
     client: Client,
     stop: oneshot::Sender<()>,
@@ -48,21 +55,26 @@ impl Service {
 
     /// One on a journal in Postgres that exists already.
     pub async fn on(store: Store, settings: &Settings) -> Self {
-        let Store::Postgres(journal, _) = &store else {
+        let Store::Postgres(journal, urls) = &store else {
             panic!("the service keeps its journal in Postgres");
         };
         let health = Dependencies { postgres: journal.pool().clone(), nats: None };
         let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
         let auto_open = settings.auto_open;
+        let (url, partitions) = (&urls.service, journal.partitions());
+        let reads = Reads::start(url, partitions, CACHED_BALANCES).unwrap();
+        let worker = Some(work(&store));
         let fraud = FraudDesk::new(journal.pool().clone());
-        let api = Api { ledger: ledger.clone(), auto_open, fraud, health: Arc::new(health) };
+        let ledger_of_api = ledger.clone();
+        let api = Api { ledger: ledger_of_api, reads, auto_open, fraud, health: Arc::new(health) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { stopped.await.unwrap_or_default() };
         let serving = tokio::spawn(serve(listener, router(api), stopped));
         let end = End { is_reached: false };
-        Self { store, ledger, url, client: Client::new(), stop, serving, end }
+        let client = Client::new();
+        Self { store, ledger, worker, url, client, stop, serving, end }
     }
 
     /// The journal under it.
@@ -116,13 +128,47 @@ impl Service {
     }
 
     /// Stops the server and audits the journal.
-    pub async fn finish(mut self) -> Summary {
+    pub async fn finish(self) -> Summary {
+        self.stop().await.audit().await
+    }
+
+    /// Stops the server; for a journal that the test has poisoned, which passes no audit.
+    pub async fn stop(mut self) -> Store {
         self.end.is_reached = true;
         drop((self.client, self.ledger));
         self.stop.send(()).unwrap();
         self.serving.await.unwrap().unwrap();
-        self.store.audit().await
+        if let Some(worker) = self.worker.take() {
+            worker.stop().await;
+        }
+        self.store
     }
+
+    /// Lets the read models stand still.
+    pub async fn stop_work(&mut self) {
+        self.worker.take().expect("it works").stop().await;
+    }
+
+    /// A worker besides, as another process would run it.
+    pub fn worker(&self) -> Worker {
+        work(&self.store)
+    }
+}
+
+/// The read models, which follow the journal without NATS.
+fn work(store: &Store) -> Worker {
+    let Store::Postgres(journal, urls) = store else {
+        panic!("read models are kept in Postgres");
+    };
+    Worker::start(Parts {
+        database_url: urls.service.clone(),
+        journal: PostgresJournal::clone(journal),
+        nats: None,
+        streams: StreamSettings::default(),
+        models: models::all(),
+        policy: None,
+    })
+    .unwrap()
 }
 
 /// Sends a request and takes the whole answer in.
@@ -196,7 +242,8 @@ impl Answer {
         let trace = self.text_of("traceId");
         assert!(trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit()), "{trace}");
         assert_eq!(self.header("x-trace-id"), Some(trace));
-        let passes = ["request-in-progress", "busy", "unavailable"].contains(&code);
+        let passes = ["request-in-progress", "busy", "read-model-behind", "unavailable"];
+        let passes = passes.contains(&code);
         assert_eq!(self.header("retry-after"), passes.then_some("1"), "{self}");
         self
     }

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::Failure;
 use super::service::{Service, Work, asked_to_stop};
 use crate::config::{
-    DataArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, StreamArgs,
+    DataArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, ReadArgs,
+    StreamArgs,
 };
 use crate::dev::Stack;
 use crate::postgres::migrate;
@@ -23,6 +24,8 @@ pub(super) struct DevArgs {
     partitions: PartitionArgs,
     #[command(flatten)]
     ledger: LedgerArgs,
+    #[command(flatten)]
+    reads: ReadArgs,
     #[command(flatten)]
     streams: StreamArgs,
     #[command(flatten)]
@@ -66,6 +69,7 @@ async fn serve(
         partitions,
         nats: NatsArgs { nats_url: Some(urls.nats.clone()) },
         ledger: args.ledger.clone(),
+        reads: args.reads.clone(),
         listener,
         work: args.work.then(|| Work { streams: args.streams.settings(), rules }),
     };

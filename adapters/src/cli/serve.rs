@@ -5,7 +5,9 @@ use tokio::net::TcpListener;
 
 use super::Failure;
 use super::service::{Service, asked_to_stop};
-use crate::config::{DatabaseArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs};
+use crate::config::{
+    DatabaseArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, ReadArgs,
+};
 use crate::telemetry;
 
 /// Example: `florin serve --database-url postgres://… --nats-url nats://… --port 3000`
@@ -20,6 +22,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     ledger: LedgerArgs,
     #[command(flatten)]
+    reads: ReadArgs,
+    #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -32,6 +36,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         partitions: args.partitions.partitions,
         nats: args.nats,
         ledger: args.ledger,
+        reads: args.reads,
         listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
         work: None,
     };

@@ -11,12 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::clock::SystemClock;
-use crate::config::{LedgerArgs, NatsArgs};
+use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::fraud::FraudDesk;
 use crate::http::{Api, Dependencies, router, serve};
 use crate::nats;
 use crate::nats::stream::StreamSettings;
 use crate::postgres::{OpenError, PostgresJournal};
+use crate::reads::Reads;
 use crate::worker::{Parts, Worker};
 
 /// The first and the longest wait for a Postgres that is away at the start.
@@ -34,6 +35,7 @@ pub(super) struct Service {
     pub(super) partitions: Option<u32>,
     pub(super) nats: NatsArgs,
     pub(super) ledger: LedgerArgs,
+    pub(super) reads: ReadArgs,
     pub(super) listener: TcpListener,
     /// Whether the work behind the front door runs here too, and how it keeps its streams.
     pub(super) work: Option<Work>,
@@ -49,6 +51,8 @@ impl Service {
         let nats = nats::connect(self.nats.nats_url.as_deref()).await?;
         let settings = self.ledger.settings();
         let ledger = Ledger::open(Arc::new(journal.clone()), Arc::new(SystemClock), &settings);
+        let cached = self.reads.cached_balances;
+        let reads = Reads::start(&self.database_url, journal.partitions(), cached)?;
         let mut worker = None;
         if let Some(Work { streams, rules }) = self.work {
             adopt(&journal, &rules).await;
@@ -64,6 +68,7 @@ impl Service {
         let health = Dependencies { postgres: journal.pool().clone(), nats };
         let api = Api {
             ledger,
+            reads,
             auto_open: settings.auto_open,
             health: Arc::new(health),
             fraud: FraudDesk::new(journal.pool().clone()),

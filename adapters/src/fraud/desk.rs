@@ -1,10 +1,8 @@
 //! Where people review alerts: the read model's functions, on a pool.
 
 use florin_domain::fraud::Alert;
-use florin_domain::{Operator, Reason, WalletId};
-use florin_projections::fraud::review::{
-    self, AlertList, Cursor, Decided, Filter, ReviewError, Reviewed, Verdict,
-};
+use florin_domain::{Operator, Reason};
+use florin_projections::fraud::review::{self, Decided, ReviewError, Reviewed, Verdict};
 use sqlx::PgPool;
 
 /// Cheap to clone.
@@ -17,19 +15,6 @@ impl FraudDesk {
     /// Over the read models' database.
     pub fn new(pool: PgPool) -> Self {
         Self { pool }
-    }
-
-    /// The newest alerts that pass.
-    ///
-    /// # Errors
-    /// When Postgres is away.
-    pub async fn list(
-        &self,
-        filter: &Filter,
-        after: Option<&Cursor>,
-        limit: u32,
-    ) -> Result<AlertList, sqlx::Error> {
-        review::list(&self.pool, filter, after, limit).await
     }
 
     /// One alert, by [`Alert::id`].
@@ -58,13 +43,5 @@ impl FraudDesk {
             tracing::info!(alert = id, %wallet, verdict, by = by.as_str(), "alert reviewed");
         }
         Ok(decided)
-    }
-
-    /// Why a wallet is suspicious, if it is.
-    ///
-    /// # Errors
-    /// When Postgres is away.
-    pub async fn suspicion(&self, wallet: &WalletId) -> Result<Option<Vec<String>>, sqlx::Error> {
-        review::suspicion(&self.pool, wallet).await
     }
 }

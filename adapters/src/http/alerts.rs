@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use florin_domain::fraud::{Alert, EventId};
 use florin_domain::{Currency, Reason, WalletId};
@@ -16,14 +16,12 @@ use super::Api;
 use super::answer::{self, REPLAYED, Time};
 use super::call::Call;
 use super::code::Code;
+use super::position::as_of;
 use super::problem::{Member, Problem};
 use super::query::{self, parsed, time};
 
 /// How many alerts a page has when nobody says.
 const DEFAULT_LIMIT: u32 = 50;
-
-/// What a read answer is as of: `<partition>-<position>`, one for each partition.
-const POSITION: HeaderName = HeaderName::from_static("florin-position");
 
 /// Which page of which alerts.
 #[derive(Debug)]
@@ -141,17 +139,7 @@ pub(super) fn list(list: &AlertList) -> Result<Response, Problem> {
         next_cursor: list.next.as_ref().map(ToString::to_string),
         has_more: list.next.is_some(),
     };
-    let mut response = answer::json(StatusCode::OK, &body)?;
-    let positions = list.positions.iter();
-    let positions: Vec<String> =
-        positions.map(|(partition, position)| format!("{partition}-{position}")).collect();
-    // None before the rules have judged anything.
-    if !positions.is_empty()
-        && let Ok(positions) = HeaderValue::try_from(positions.join(","))
-    {
-        response.headers_mut().insert(POSITION, positions);
-    }
-    Ok(response)
+    Ok(as_of(answer::json(StatusCode::OK, &body)?, &list.positions))
 }
 
 /// Carries out a verdict, with `by` and `reason` from the body.

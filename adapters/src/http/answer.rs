@@ -7,36 +7,18 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use florin_application::command::{
-    Direction, Movement, RequestId, TransferReceipt, TransferState, WalletState,
+    Direction, Leg, Movement, RequestId, TransferReceipt, TransferState,
 };
 use florin_domain::transfer::Phase;
-use florin_domain::wallet::Status;
-use florin_domain::{Currency, Metadata, Owner, TransactionId, TransferId, WalletId};
+use florin_domain::{Currency, Metadata, TransactionId, TransferId, WalletId};
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
+use super::position::as_of;
 use super::problem::{Problem, Reason};
 
 /// Says that the outcome was decided earlier, under the same key.
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-
-/// A wallet, as of one version.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct WalletAnswer<'a> {
-    id: &'a WalletId,
-    wallet_id: &'a WalletId,
-    exists: bool,
-    currency: Currency,
-    balance: Decimal,
-    status: Status,
-    owner: Option<&'a Owner>,
-    version: u64,
-    partition: u32,
-    position: u64,
-    created_at: Time,
-    updated_at: Time,
-}
 
 /// A deposit or a withdrawal.
 #[derive(Debug, Serialize)]
@@ -107,26 +89,6 @@ struct TransferAnswer<'a> {
     updated_at: Time,
 }
 
-/// A wallet.
-pub(super) fn wallet(status: StatusCode, state: &WalletState) -> Result<Response, Problem> {
-    let account = &state.account;
-    let body = WalletAnswer {
-        id: &state.wallet_id,
-        wallet_id: &state.wallet_id,
-        exists: true,
-        currency: account.currency,
-        balance: account.balance,
-        status: account.status,
-        owner: account.owner.as_ref(),
-        version: state.version,
-        partition: state.partition,
-        position: state.position,
-        created_at: Time(state.opened_at),
-        updated_at: Time(state.updated_at),
-    };
-    versioned(status, state.version, &body)
-}
-
 /// A deposit or a withdrawal.
 pub(super) fn movement(
     movement: &Movement,
@@ -145,7 +107,8 @@ pub(super) fn movement(
         recorded_at: Time(movement.recorded_at),
         request_id,
     };
-    versioned(StatusCode::CREATED, movement.version, &body)
+    let response = versioned(StatusCode::CREATED, movement.version, &body)?;
+    Ok(as_of(response, &[(movement.partition, movement.position)]))
 }
 
 /// A transfer that completed, or that goes on while the client may look at its `Location`.
@@ -155,6 +118,7 @@ pub(super) fn receipt(
     called: &Uri,
 ) -> Result<Response, Problem> {
     let credit = receipt.credit.as_ref();
+    let positions = positions((receipt.partition, receipt.position), credit);
     let body = ReceiptAnswer {
         transfer_id: receipt.transfer_id,
         status: receipt.phase,
@@ -172,12 +136,19 @@ pub(super) fn receipt(
         request_id,
     };
     if receipt.phase == Phase::Completed {
-        return versioned(StatusCode::CREATED, body.version, &body);
+        return Ok(as_of(versioned(StatusCode::CREATED, body.version, &body)?, &positions));
     }
     let version = if called.path().starts_with("/v1/") { "/v1" } else { "" };
     let location = format!("{version}/transfers/{}", receipt.transfer_id);
     let response = versioned(StatusCode::ACCEPTED, body.version, &body)?;
-    Ok(located(response, &location))
+    Ok(located(as_of(response, &positions), &location))
+}
+
+/// What a transfer is as of: in the partition of its source, and in that of its target if it is
+/// another one.
+fn positions(own: (u32, u64), credit: Option<&Leg>) -> Vec<(u32, u64)> {
+    let credit = credit.map(|leg| (leg.partition, leg.position));
+    [own].into_iter().chain(credit.filter(|(partition, _)| *partition != own.0)).collect()
 }
 
 /// A transfer on record.
@@ -201,7 +172,8 @@ pub(super) fn transfer(state: &TransferState) -> Result<Response, Problem> {
         created_at: Time(state.initiated_at),
         updated_at: Time(state.updated_at),
     };
-    versioned(StatusCode::OK, state.version, &body)
+    let response = versioned(StatusCode::OK, state.version, &body)?;
+    Ok(as_of(response, &positions((state.partition, state.position), details.credit.as_ref())))
 }
 
 /// Says where the thing is that was made.
@@ -213,24 +185,42 @@ pub(super) fn located(mut response: Response, location: &str) -> Response {
     response
 }
 
-/// A body with nothing to say about versions.
-pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
-    let text = serde_json::to_vec(body).map_err(|error| {
+/// A body as JSON text.
+pub(super) fn text(body: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(body).map_err(|error| {
         tracing::error!(target: "http", %error, "an answer has no JSON text");
         Problem::internal()
-    })?;
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    })
 }
 
-fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Result<Response, Problem> {
-    let mut response = json(status, body)?;
+/// An answer that is written already.
+pub(super) fn of_text(status: StatusCode, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A body with nothing to say about versions.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Result<Response, Problem> {
+    Ok(of_text(status, text(body)?))
+}
+
+/// A body as of a version of what it shows.
+pub(super) fn versioned(
+    status: StatusCode,
+    version: u64,
+    body: &impl Serialize,
+) -> Result<Response, Problem> {
+    Ok(tagged(json(status, body)?, version))
+}
+
+/// Says as of which version an answer is: what the next `If-Match` may name.
+pub(super) fn tagged(mut response: Response, version: u64) -> Response {
     if let Ok(tag) = HeaderValue::try_from(format!("\"{version}\"")) {
         response.headers_mut().insert(ETAG, tag);
     }
-    Ok(response)
+    response
 }
 
 /// RFC 3339 in UTC, with the microseconds that the journal keeps.

@@ -46,6 +46,7 @@ pub(super) enum Code {
     IdempotencyMismatch,
     Internal,
     Busy,
+    ReadModelBehind,
     Unavailable,
 }
 
@@ -92,6 +93,7 @@ impl Code {
             Self::IdempotencyMismatch => (422, "idempotency-mismatch", "Idempotency mismatch"),
             Self::Internal => (500, "internal", "Internal error"),
             Self::Busy => (503, "busy", "Busy"),
+            Self::ReadModelBehind => (503, "read-model-behind", "Read model behind"),
             Self::Unavailable => (503, "unavailable", "Unavailable"),
         }
     }
@@ -114,7 +116,10 @@ impl Code {
 
     /// Whether the same request may succeed a moment later.
     pub(super) fn passes(self) -> bool {
-        matches!(self, Self::Busy | Self::Unavailable | Self::RequestInProgress)
+        matches!(
+            self,
+            Self::Busy | Self::ReadModelBehind | Self::Unavailable | Self::RequestInProgress
+        )
     }
 }
 

@@ -1,17 +1,19 @@
 //! HTTP: parses a request, asks the ledger one thing, renders the answer.
 //!
 //! ```text
-//! request ─▶ observe ─▶ routes/<endpoint> ─▶ submit ─▶ Ledger
-//!            trace id   path, call, fields              │
-//! response ◀─ problem ◀──────── answer, refusal ◀───────┘
+//! request ─▶ observe ─▶ routes/<endpoint> ─┬ POST ─▶ submit ─▶ Ledger
+//!            trace id   path, call, fields  └ GET ─▶ position ─▶ Reads
+//! response ◀─ problem ◀───── answer, refusal, wallets, history … ◀┘
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | `routes` | the route table, one endpoint per file |
-//! | `call`, `fields`, `number`, `key`, `if_match`, `path` | a request, checked part by part |
+//! | `call`, `fields`, `number`, `key`, `if_match`, `path`, `position` | a request, checked part by part |
 //! | `query` | the parameters of a query, checked one by one |
 //! | `submit`, `answer` | outcomes as JSON |
+//! | `wallets`, `history`, `stats` | the read models of wallets: what is asked of them, and as JSON |
+//! | `standings` | how far the read models are, as JSON |
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
@@ -19,7 +21,8 @@
 //!
 //! Bounds: a body has 64 KiB (413), a request 15 s (503), a shutdown one second more.
 //!
-//! Deliberately absent: rules about wallets. A request that is well formed goes to the ledger.
+//! Deliberately absent: rules about wallets. A write that is well formed goes to the ledger, a read
+//! to [`Reads`].
 
 mod alerts;
 mod answer;
@@ -27,24 +30,30 @@ mod call;
 mod code;
 mod fields;
 mod health;
+mod history;
 mod if_match;
 mod key;
 mod number;
 mod observe;
 mod path;
+mod position;
 mod problem;
 mod query;
 mod refusal;
 mod routes;
 mod serve;
+mod standings;
+mod stats;
 mod submit;
 mod trace;
+mod wallets;
 
 use std::sync::Arc;
 
 use florin_application::Ledger;
 
 use crate::fraud::FraudDesk;
+use crate::reads::Reads;
 
 pub use health::{Dependencies, Health, Missing};
 pub use routes::router;
@@ -55,6 +64,8 @@ pub use serve::serve;
 pub struct Api {
     /// Where commands go.
     pub ledger: Ledger,
+    /// Where reads are answered.
+    pub reads: Reads,
     /// Whether a deposit opens a wallet that was never opened.
     pub auto_open: bool,
     /// Where alerts are reviewed.

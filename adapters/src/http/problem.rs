@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 use super::answer::REPLAYED;
 use super::code::Code;
 use super::trace::TraceId;
+use crate::reads::{ReadError, StandingsError};
 
 /// How long a client waits before it sends the same again: most jams are gone within a second.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -68,6 +69,14 @@ impl Problem {
             Code::Unavailable,
             "The ledger cannot answer now, and the request may or may not have taken effect. With \
              the same idempotency key it is safe to send again.",
+        )
+    }
+
+    /// The read models cannot be reached; reading has no effect, so there is none to be in doubt of.
+    pub(super) fn unread() -> Self {
+        Self::new(
+            Code::Unavailable,
+            "The read models cannot answer now: send the same again after the time in Retry-After.",
         )
     }
 
@@ -137,6 +146,39 @@ impl From<SubmitError> for Problem {
             SubmitError::Rejected => Self::internal(),
         }
     }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Behind { model, partition, position, wanted } => Self::new(
+                Code::ReadModelBehind,
+                format!(
+                    "The read model {model} is at position {position} of partition {partition}, \
+                     and not at {wanted} yet: send the same again after the time in Retry-After. \
+                     GET /projections tells how far it is; a wallet is also read from the write \
+                     side, with ?consistency=strong."
+                ),
+            )
+            .with("model", Member::Text(model.to_owned()))
+            .with("partition", Member::Count(partition.into()))
+            .with("position", Member::Count(position))
+            .with("wantedPosition", Member::Count(wanted)),
+            error @ (ReadError::Unfollowed | ReadError::Away(_)) => away(error.into()),
+        }
+    }
+}
+
+impl From<StandingsError> for Problem {
+    fn from(error: StandingsError) -> Self {
+        away(error.into())
+    }
+}
+
+/// The read models' database does not answer.
+fn away(error: Box<dyn std::error::Error>) -> Problem {
+    tracing::warn!(target: "http", error = &*error, "the read models cannot be reached");
+    Problem::unread()
 }
 
 struct Document<'a> {

@@ -11,6 +11,7 @@ use super::call::Call;
 use super::if_match::IfMatch;
 use super::problem::{Member, Problem};
 use super::refusal::wallet_not_found;
+use super::wallets;
 
 /// A command to the wallet in the path.
 pub(super) fn of_wallet(id: WalletId, command: WalletCommand) -> Command {
@@ -29,6 +30,7 @@ pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Re
     let Answer { outcome, replayed } = api.ledger.submit(request).await?;
     match outcome {
         Outcome::Accepted(receipt) => {
+            tell(api, &receipt);
             let mut response = asked.accepted(&receipt)?;
             if replayed {
                 let headers = response.headers_mut();
@@ -37,6 +39,25 @@ pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Re
             Ok(response)
         }
         Outcome::Refused(refused) => Err(Problem { replayed, ..asked.refused(&refused) }),
+    }
+}
+
+/// Whoever is told of a wallet's event reads it from now on, in this process.
+fn tell(api: &Api, receipt: &Receipt) {
+    match receipt {
+        Receipt::Wallet(state) => {
+            api.reads.tell(&state.wallet_id, state.partition, state.position);
+        }
+        Receipt::Movement(movement) => {
+            api.reads.tell(&movement.wallet_id, movement.partition, movement.position);
+        }
+        Receipt::Transfer(receipt) => {
+            api.reads.tell(&receipt.from, receipt.partition, receipt.position);
+            if let Some(credit) = &receipt.credit {
+                api.reads.tell(&receipt.to, credit.partition, credit.position);
+            }
+        }
+        Receipt::Leg(_) => {}
     }
 }
 
@@ -71,10 +92,10 @@ impl Asked {
             Receipt::Wallet(state) if self.opens => {
                 // Not the id of the request: under its key, this is the wallet that was opened first.
                 let location = format!("{}/{}", self.uri.path(), state.wallet_id);
-                let response = answer::wallet(StatusCode::CREATED, state)?;
+                let response = wallets::state(StatusCode::CREATED, state)?;
                 Ok(answer::located(response, &location))
             }
-            Receipt::Wallet(state) => answer::wallet(StatusCode::OK, state),
+            Receipt::Wallet(state) => wallets::state(StatusCode::OK, state),
             Receipt::Movement(movement) => answer::movement(movement, request_id),
             Receipt::Transfer(receipt) => answer::receipt(receipt, request_id, &self.uri),
             Receipt::Leg(_) => {

@@ -32,8 +32,10 @@ fn ledger() -> Ledger {
 
 /// With a database that is not there.
 fn api(health: Arc<dyn Health>) -> Api {
-    let nowhere = crate::postgres::connect("postgres://nobody@127.0.0.1:1/nothing").unwrap();
-    Api { ledger: ledger(), auto_open: true, fraud: FraudDesk::new(nowhere), health }
+    let url = "postgres://nobody@127.0.0.1:1/nothing";
+    let nowhere = crate::postgres::connect(url).unwrap();
+    let reads = Reads::start(url, 1, 1).unwrap();
+    Api { ledger: ledger(), reads, auto_open: true, fraud: FraudDesk::new(nowhere), health }
 }
 
 /// A service whose ledger is never asked.

@@ -260,7 +260,8 @@ impl Session {
     }
 
     async fn reading(self: Arc<Self>, wallet: String) -> Option<(String, Reading)> {
-        let path = format!("/wallets/{wallet}");
+        // From the write side: what is behind it may be another process, or none.
+        let path = format!("/wallets/{wallet}?consistency=strong");
         let reply = self.client.exchange(&Call::get(path.clone())).await?;
         match read(&reply) {
             Ok(reading) => Some((wallet, reading?)),

@@ -1,9 +1,9 @@
 use florin_application::Settings;
 use florin_tests::ask::{deposit, id, request, withdraw};
 use florin_tests::own_postgres::OwnPostgres;
+use florin_tests::projecting::reader;
 use florin_tests::service::{Answer, Service};
 use florin_tests::store::eventually;
-use florin_tests::watch;
 use serde_json::{Value, json};
 
 /// A service, and three wallets with a large outflow: the alerts are at 3, 6 and 9.
@@ -19,7 +19,17 @@ async fn find(service: &Service, wallets: &[&str]) {
             service.ledger().submit(request(command)).await.unwrap();
         }
     }
-    watch::fold(service.store()).await;
+    judged(service).await;
+}
+
+/// Waits until the rules have seen the whole journal.
+async fn judged(service: &Service) {
+    let head = reader(service.store()).head(0).await.unwrap();
+    eventually("the rules have seen the whole journal", async || {
+        let answer = service.get(&format!("/fraud/alerts?minPosition={head}")).await;
+        if answer.status == 200 { Ok(()) } else { Err(answer) }
+    })
+    .await;
 }
 
 fn ids(answer: &Answer) -> Vec<&str> {
@@ -171,7 +181,7 @@ async fn without_postgres_the_desk_says_so() {
     })
     .await;
     // A fold does not wait for the disk: what the crash took back is folded again.
-    watch::fold(service.store()).await;
+    judged(&service).await;
     post(&service, "largeOutflow:0-3", "dismiss", body).await.expect(200);
     service.finish().await;
     postgres.stop().await;

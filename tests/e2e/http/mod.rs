@@ -6,6 +6,7 @@ mod keys;
 mod malformed;
 mod older_systems;
 mod outages;
+mod reads;
 mod refusals;
 mod traces;
 mod transfers;

@@ -35,6 +35,26 @@ async fn a_client_of_the_event_driven_wallet_finds_its_contract() {
     read.expect(200).expect_members(json!({
         "walletId": "wallet-8", "balance": "40.50", "exists": true,
     }));
+    let history = service.get("/wallet/wallet-7/history?limit=2").await;
+    let newest = &history.expect(200).body["data"][0];
+    for (name, expected) in [
+        ("walletId", "wallet-7".into()),
+        ("transferId", sent.body["transferId"].clone()),
+        ("type", "transfer_out".into()),
+    ] {
+        assert_eq!(newest[name], expected, "{name} in {newest}");
+    }
+    assert_eq!(newest["payload"]["amount"], "40.50");
+    let occurred_at = newest["occurredAt"].as_str().unwrap();
+    let before = service.get(&format!("/wallet/wallet-7/history?before={occurred_at}")).await;
+    assert_eq!(before.expect(200).body["data"][0]["type"], "withdrawal");
+    let stats = service.get("/wallet/wallet-7/stats").await;
+    stats.expect(200).expect_members(json!({
+        "walletId": "wallet-7", "totalDeposited": "100.25", "totalWithdrawn": "0.25",
+        "totalTransferredOut": "40.50", "totalTransferredIn": "0.00", "suspicious": false,
+        "suspiciousReason": null,
+    }));
+    assert!(stats.text_of("lastActivityAt").ends_with('Z'));
     let unknown = service.get("/wallet/wallet-9").await;
     unknown.expect(404).expect_members(json!({ "walletId": "wallet-9", "exists": false }));
     service.post("/wallet/wallet-9/withdraw", json!({ "amount": 1 })).await.expect(404);
@@ -115,6 +135,26 @@ async fn a_client_of_the_wallet_system_api_finds_its_contract() {
         "status": "completed", "fromBalance": "60.00", "toBalance": "40.00", "amount": "40.00",
     }));
     assert!(service.post("/wallets/transfer", body).await.is_replayed());
+    let list = service.get(&format!("/wallets/{bob}/transactions?page=1&limit=10")).await;
+    list.expect(200).expect_members(json!({ "total": 1 }));
+    let one = &list.body["data"][0];
+    for (name, expected) in [
+        ("id", sent.body["transferId"].clone()),
+        ("type", "transfer".into()),
+        ("amount", "40.00".into()),
+        ("status", "completed".into()),
+        ("sender", json!(alice)),
+        ("receiver", json!(bob)),
+        ("errorMessage", json!(null)),
+    ] {
+        assert_eq!(one[name], expected, "{name} in {one}");
+    }
+    assert!(one["timestamp"].as_str().unwrap().ends_with('Z'));
+    let skipped = service.get(&format!("/wallets/{alice}/transactions?take=2&skip=1")).await;
+    let kinds = skipped.expect(200).body["data"].as_array().unwrap().iter();
+    let kinds: Vec<&str> = kinds.map(|one| one["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["withdrawal", "deposit"]);
+    assert_eq!(skipped.body["total"], 4, "with the deposit that opened it");
     service.finish().await;
 }
 

@@ -179,7 +179,7 @@ async fn a_wallet_holds_no_more_than_its_limit() {
         let answer = ask(&service, other, "transfer", body).await;
         answer.expect_problem(422, "balance-limit").expect_members(limit);
         expect_on_record(&service, &answer).await;
-        let wallet = service.get(&format!("/wallets/{rich}")).await;
+        let wallet = service.get(&format!("/wallets/{rich}?consistency=strong")).await;
         assert_eq!(wallet.text_of("balance"), "1000000000000000000.00");
         service.finish().await;
     }

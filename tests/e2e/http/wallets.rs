@@ -25,8 +25,12 @@ async fn a_wallet_is_opened_and_read_under_every_prefix() {
         assert_eq!(opened.header("etag"), Some("\"2\""));
         let location = opened.header("location").unwrap();
         assert_eq!(location, format!("{prefix}/{id}"));
-        let read = service.get(location).await;
-        assert_eq!((&read.expect(200).text, read.header("etag")), (&opened.text, Some("\"2\"")));
+        let now = service.get(&format!("{location}?consistency=strong")).await;
+        assert_eq!((&now.expect(200).text, now.header("etag")), (&opened.text, Some("\"2\"")));
+        let mut read = service.get(location).await;
+        assert_eq!(read.expect(200).header("etag"), Some("\"2\""));
+        let metadata = read.body.as_object_mut().unwrap().remove("metadata");
+        assert_eq!((metadata, read.body), (Some(json!({ "plan": "gold" })), opened.body));
     }
     let events = service.store().events().await;
     assert!(events[0].payload.contains(r#""metadata":{"plan":"gold"}"#), "{}", events[0].payload);

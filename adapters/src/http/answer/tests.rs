@@ -1,12 +1,13 @@
 use axum::body::to_bytes;
-use florin_application::command::Leg;
+use florin_application::command::WalletState;
 use florin_domain::transfer::Details;
-use florin_domain::wallet::Account;
+use florin_domain::wallet::{Account, Status};
 use florin_domain::{Amount, Refusal, RequestedAmount};
 use futures::executor::block_on;
 use uuid::Uuid;
 
 use super::*;
+use crate::http::wallets;
 
 fn amount(text: &str) -> Amount {
     let amount: RequestedAmount = text.parse().unwrap();
@@ -65,7 +66,8 @@ fn shown(response: Response) -> (u16, Option<String>, String) {
 
 #[test]
 fn a_wallet_is_shown_whole() {
-    let (status, tag, body) = shown(wallet(StatusCode::OK, &wallet_state(Some("alice"))).unwrap());
+    let (status, tag, body) =
+        shown(wallets::state(StatusCode::OK, &wallet_state(Some("alice"))).unwrap());
     assert_eq!((status, tag.as_deref()), (200, Some("\"3\"")));
     assert_eq!(
         body,
@@ -79,7 +81,7 @@ fn a_wallet_is_shown_whole() {
 
 #[test]
 fn a_wallet_of_nobody_has_no_owner() {
-    let (_, _, body) = shown(wallet(StatusCode::OK, &wallet_state(None)).unwrap());
+    let (_, _, body) = shown(wallets::state(StatusCode::OK, &wallet_state(None)).unwrap());
     assert!(body.contains(r#""owner":null"#), "{body}");
 }
 

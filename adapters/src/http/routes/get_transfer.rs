@@ -21,5 +21,10 @@ pub(super) async fn get(
         )
         .with("transferId", Member::Text(id.to_string()))
     })?;
+    let details = &transfer.details;
+    api.reads.tell(&details.from, transfer.partition, transfer.position);
+    if let Some(credit) = &details.credit {
+        api.reads.tell(&details.to, credit.partition, credit.position);
+    }
     answer::transfer(&transfer)
 }

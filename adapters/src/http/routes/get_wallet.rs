@@ -1,20 +1,39 @@
-//! `GET /wallets/{id}`: the wallet as the journal has it now.
+//! `GET /wallets/{id}`: `minPosition?` `consistency?`; the wallet as the read model has it, or with
+//! `consistency=strong` as the write side has it now.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use florin_domain::WalletId;
 
 use crate::http::Api;
-use crate::http::answer;
 use crate::http::path::WalletPath;
+use crate::http::position::{Least, as_of};
 use crate::http::problem::Problem;
 use crate::http::refusal::wallet_not_found;
+use crate::http::wallets::{self, Consistency};
 
 pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,
+    least: Least,
+    uri: Uri,
 ) -> Result<Response, Problem> {
-    let wallet = api.ledger.wallet(&id).await?;
-    let wallet = wallet.ok_or_else(|| wallet_not_found(&id))?;
-    answer::wallet(StatusCode::OK, &wallet)
+    if Consistency::of(&uri)? == Consistency::Strong {
+        return strong(&api, &id).await;
+    }
+    let found = api.reads.wallet(&id, least.in_partition(api.reads.partition_of(&id))).await?;
+    match &found.wallet {
+        Some(wallet) => wallets::known(&found, wallet),
+        None => {
+            let problem = wallet_not_found(&id).into_response();
+            Ok(as_of(problem, &[(found.partition, found.position)]))
+        }
+    }
+}
+
+async fn strong(api: &Api, id: &WalletId) -> Result<Response, Problem> {
+    let state = api.ledger.wallet(id).await?.ok_or_else(|| wallet_not_found(id))?;
+    api.reads.tell(id, state.partition, state.position);
+    wallets::state(StatusCode::OK, &state)
 }

@@ -1,14 +1,26 @@
-//! `GET /fraud/alerts`: `wallet?` `rule?` `state?` `from?` `to?` `limit?` `cursor?`; newest first.
+//! `GET /fraud/alerts`: `wallet?` `rule?` `state?` `from?` `to?` `limit?` `cursor?` `minPosition?`;
+//! newest first.
 
 use axum::extract::State;
 use axum::response::Response;
 
 use crate::http::Api;
 use crate::http::alerts::{self, Page};
+use crate::http::position::Least;
 use crate::http::problem::Problem;
 
-pub(super) async fn get(State(api): State<Api>, page: Page) -> Result<Response, Problem> {
+pub(super) async fn get(
+    State(api): State<Api>,
+    least: Least,
+    page: Page,
+) -> Result<Response, Problem> {
     let Page { filter, after, limit } = page;
-    let list = api.fraud.list(&filter, after.as_ref(), limit).await;
-    alerts::list(&list.map_err(|error| alerts::away(&error))?)
+    let least = match &filter.wallet {
+        Some(wallet) => {
+            let partition = api.reads.partition_of(wallet);
+            vec![(partition, least.in_partition(partition))]
+        }
+        None => least.by_partition(api.reads.partitions())?,
+    };
+    alerts::list(&api.reads.alerts(&least, &filter, after.as_ref(), limit).await?)
 }

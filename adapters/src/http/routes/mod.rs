@@ -9,10 +9,15 @@ mod freeze;
 mod get_alert;
 mod get_transfer;
 mod get_wallet;
+mod history;
 mod list_alerts;
+mod list_wallets;
 mod livez;
 mod open;
+mod projections;
 mod readyz;
+mod stats;
+mod transactions;
 mod transfer;
 mod transfer_between;
 mod unfreeze;
@@ -26,10 +31,13 @@ use super::code::Code;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::problem::Problem;
 
-fn table() -> [(&'static str, MethodRouter<Api>); 17] {
+fn table() -> [(&'static str, MethodRouter<Api>); 21] {
     [
-        ("/wallets", post(open::post)),
+        ("/wallets", post(open::post).get(list_wallets::get)),
         ("/wallets/{id}", get(get_wallet::get)),
+        ("/wallets/{id}/history", get(history::get)),
+        ("/wallets/{id}/transactions", get(transactions::get)),
+        ("/wallets/{id}/stats", get(stats::get)),
         ("/wallets/{id}/deposit", post(deposit::post)),
         ("/wallets/{id}/withdraw", post(withdraw::post)),
         ("/wallets/{id}/transfer", post(transfer::post)),
@@ -44,6 +52,7 @@ fn table() -> [(&'static str, MethodRouter<Api>); 17] {
         ("/fraud/alerts/{id}", get(get_alert::get)),
         ("/fraud/alerts/{id}/acknowledge", post(acknowledge_alert::post)),
         ("/fraud/alerts/{id}/dismiss", post(dismiss_alert::post)),
+        ("/projections", get(projections::get)),
         ("/livez", get(livez::get)),
         ("/readyz", get(readyz::get)),
     ]

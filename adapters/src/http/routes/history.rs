@@ -1,0 +1,45 @@
+//! `GET /wallets/{id}/history`: `type?` `from?` `to?` `minAmount?` `maxAmount?` `counterparty?`
+//! `limit?` `cursor?` `page?` `minPosition?`; what moved the wallet's money, newest first.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use florin_domain::WalletId;
+use florin_projections::history::Page;
+
+use crate::http::Api;
+use crate::http::history::{self, HistoryQuery};
+use crate::http::path::WalletPath;
+use crate::http::position::{Least, as_of};
+use crate::http::problem::Problem;
+use crate::http::refusal::wallet_not_found;
+
+pub(super) async fn get(
+    State(api): State<Api>,
+    WalletPath(id): WalletPath,
+    least: Least,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let query = HistoryQuery::of(&uri)?;
+    page(&api, &id, &least, &query, history::entries).await
+}
+
+/// A page, written by `render`; a problem where there is no such wallet.
+pub(super) async fn page(
+    api: &Api,
+    id: &WalletId,
+    least: &Least,
+    query: &HistoryQuery,
+    render: impl FnOnce(&WalletId, u32, &Page) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
+    let HistoryQuery { filter, place, limit } = query;
+    let partition = api.reads.partition_of(id);
+    let least = least.in_partition(partition);
+    let page = api.reads.history(id, least, filter, *place, *limit).await?;
+    // A wallet without entries may be one that was never opened.
+    if page.entries.is_empty() && api.reads.wallet(id, least).await?.wallet.is_none() {
+        let problem = wallet_not_found(id).into_response();
+        return Ok(as_of(problem, &[(partition, page.at.position)]));
+    }
+    render(id, partition, &page)
+}

@@ -1,0 +1,28 @@
+//! `GET /wallets/{id}/transactions`: the history (with its parameters) in the words that lists of
+//! transactions commonly have, with a `total`; also by `take` and `skip`.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use florin_projections::history::Place;
+
+use super::history::page;
+use crate::http::Api;
+use crate::http::history::{self, HistoryQuery};
+use crate::http::path::WalletPath;
+use crate::http::position::Least;
+use crate::http::problem::Problem;
+
+pub(super) async fn get(
+    State(api): State<Api>,
+    WalletPath(id): WalletPath,
+    least: Least,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let mut query = HistoryQuery::of(&uri)?;
+    if query.place == Place::Newest {
+        // The first page of a numbered list, which has a total.
+        query.place = Place::Numbered(1);
+    }
+    page(&api, &id, &least, &query, history::transactions).await
+}

@@ -1,0 +1,217 @@
+//! Wallets as JSON: one as the write side has it, one as the read model has it, and lists.
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::response::Response;
+use florin_application::command::WalletState;
+use florin_domain::wallet::Status;
+use florin_domain::{Currency, Owner, WalletId};
+use florin_projections::balance::{Filter, MAX_LIST, WalletList, WalletRow};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::answer::{self, Time};
+use super::code::Code;
+use super::position::as_of;
+use super::problem::Problem;
+use super::query::{invalid, limit, parameters, parsed};
+use crate::reads::{Found, KnownWallet};
+
+/// How many wallets a page has when nobody says.
+const DEFAULT_LIMIT: u32 = 50;
+
+/// A wallet, as of one version.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WalletAnswer<'a> {
+    id: &'a str,
+    wallet_id: &'a str,
+    exists: bool,
+    currency: Currency,
+    balance: Decimal,
+    status: Status,
+    owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a RawValue>,
+    version: u64,
+    partition: u32,
+    position: u64,
+    created_at: Time,
+    updated_at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale_since: Option<Time>,
+}
+
+impl<'a> From<&'a WalletState> for WalletAnswer<'a> {
+    /// The write side does not hold the metadata.
+    fn from(state: &'a WalletState) -> Self {
+        let account = &state.account;
+        Self {
+            id: state.wallet_id.as_str(),
+            wallet_id: state.wallet_id.as_str(),
+            exists: true,
+            currency: account.currency,
+            balance: account.balance,
+            status: account.status,
+            owner: account.owner.as_ref().map(Owner::as_str),
+            metadata: None,
+            version: state.version,
+            partition: state.partition,
+            position: state.position,
+            created_at: Time(state.opened_at),
+            updated_at: Time(state.updated_at),
+            stale_since: None,
+        }
+    }
+}
+
+impl<'a> From<&'a WalletRow> for WalletAnswer<'a> {
+    fn from(row: &'a WalletRow) -> Self {
+        Self {
+            id: &row.wallet_id,
+            wallet_id: &row.wallet_id,
+            exists: true,
+            currency: row.currency,
+            balance: row.balance,
+            status: row.status,
+            owner: row.owner.as_deref(),
+            metadata: row.metadata.as_deref().and_then(json_text),
+            version: row.version,
+            partition: row.partition,
+            position: row.position,
+            created_at: Time(row.opened_at),
+            updated_at: Time(row.updated_at),
+            stale_since: None,
+        }
+    }
+}
+
+/// A text that Postgres keeps as JSON.
+pub(super) fn json_text(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text).ok()
+}
+
+/// A wallet as the write side has it.
+pub(super) fn state(status: StatusCode, state: &WalletState) -> Result<Response, Problem> {
+    let response = answer::versioned(status, state.version, &WalletAnswer::from(state))?;
+    Ok(as_of(response, &[(state.partition, state.position)]))
+}
+
+/// A wallet as the read model has it. Its text is written once for as long as it is in memory.
+pub(super) fn known(found: &Found, wallet: &KnownWallet) -> Result<Response, Problem> {
+    let text = match wallet.text.get() {
+        Some(text) => text.clone(),
+        None => {
+            let stale_since = wallet.at.stale_since.map(Time);
+            let body = WalletAnswer { stale_since, ..WalletAnswer::from(&wallet.row) };
+            let text = Bytes::from(answer::text(&body)?);
+            wallet.text.get_or_init(|| text).clone()
+        }
+    };
+    let response = answer::tagged(answer::of_text(StatusCode::OK, text), wallet.row.version);
+    Ok(as_of(response, &[(found.partition, found.position)]))
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListAnswer<'a> {
+    data: Vec<WalletAnswer<'a>>,
+    next_cursor: Option<&'a str>,
+    has_more: bool,
+}
+
+/// A page of the list.
+pub(super) fn list(list: &WalletList) -> Result<Response, Problem> {
+    let body = ListAnswer {
+        data: list.wallets.iter().map(WalletAnswer::from).collect(),
+        next_cursor: list.next.as_deref(),
+        has_more: list.next.is_some(),
+    };
+    Ok(as_of(answer::json(StatusCode::OK, &body)?, &list.positions))
+}
+
+/// Which page of which wallets.
+#[derive(Debug)]
+pub(super) struct ListQuery {
+    pub(super) filter: Filter,
+    pub(super) after: Option<WalletId>,
+    pub(super) limit: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    owner: Option<String>,
+    currency: Option<String>,
+    status: Option<String>,
+    min_balance: Option<String>,
+    max_balance: Option<String>,
+    cursor: Option<String>,
+    limit: Option<String>,
+}
+
+impl ListQuery {
+    /// Reads the parameters of the list.
+    pub(super) fn of(uri: &axum::http::Uri) -> Result<Self, Problem> {
+        let given: Parameters = parameters(uri)?;
+        let owner: Option<Owner> = parsed("owner", given.owner)?;
+        let filter = Filter {
+            owner: owner.map(|owner| owner.as_str().to_owned()),
+            currency: parsed("currency", given.currency)?,
+            status: status(given.status)?,
+            min_balance: parsed("minBalance", given.min_balance)?,
+            max_balance: parsed("maxBalance", given.max_balance)?,
+        };
+        let after = given.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| no_cursor());
+        let limit = limit(given.limit, DEFAULT_LIMIT, MAX_LIST, "wallets")?;
+        Ok(Self { filter, after: after?, limit })
+    }
+}
+
+/// A cursor that no page gave.
+pub(super) fn no_cursor() -> Problem {
+    invalid("cursor", "a cursor is the nextCursor of the page before")
+}
+
+fn status(text: Option<String>) -> Result<Option<Status>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    match text.as_str() {
+        "active" => Ok(Some(Status::Active)),
+        "frozen" => Ok(Some(Status::Frozen)),
+        "closed" => Ok(Some(Status::Closed)),
+        _ => Err(invalid("status", "a wallet is active, frozen or closed")),
+    }
+}
+
+/// From which side a wallet is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consistency {
+    /// From the read model.
+    Eventual,
+    /// From the write side: as of now, whoever wrote last.
+    Strong,
+}
+
+impl Consistency {
+    /// `?consistency=strong`, or nothing.
+    pub(super) fn of(uri: &axum::http::Uri) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Parameters {
+            consistency: Option<String>,
+        }
+        if uri.query().is_none() {
+            return Ok(Self::Eventual);
+        }
+        let Parameters { consistency } = parameters(uri)?;
+        match consistency.as_deref() {
+            None | Some("eventual") => Ok(Self::Eventual),
+            Some("strong") => Ok(Self::Strong),
+            Some(_) => Err(Problem::new(
+                Code::InvalidParameter,
+                "`consistency`: a read is `strong`, from the write side, or `eventual`, from the \
+                 read model.",
+            )),
+        }
+    }
+}
