@@ -6,10 +6,13 @@ use std::io;
 use std::sync::Arc;
 
 use florin_adapters::clock::SystemClock;
+use florin_adapters::dead_letters::DeadLetterDesk;
 use florin_adapters::fraud::FraudDesk;
 use florin_adapters::http::{Api, Dependencies, router, serve};
 use florin_application::{Ledger, Settings};
 use florin_projections::audit::Summary;
+use florin_projections::models;
+use florin_projections::read_model::Projection;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -17,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::projecting::reader;
 use crate::store::Store;
 
 /// A running service.
@@ -48,14 +52,28 @@ impl Service {
 
     /// One on a journal in Postgres that exists already.
     pub async fn on(store: Store, settings: &Settings) -> Self {
+        Self::folding(store, settings, models::all()).await
+    }
+
+    /// One whose operators replay dead letters with these read models.
+    pub async fn folding(
+        store: Store,
+        settings: &Settings,
+        models: Vec<Arc<dyn Projection>>,
+    ) -> Self {
         let Store::Postgres(journal, _) = &store else {
             panic!("the service keeps its journal in Postgres");
         };
-        let health = Dependencies { postgres: journal.pool().clone(), nats: None };
+        let pool = journal.pool().clone();
+        let health = Dependencies { postgres: pool.clone(), nats: None };
         let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
-        let auto_open = settings.auto_open;
-        let fraud = FraudDesk::new(journal.pool().clone());
-        let api = Api { ledger: ledger.clone(), auto_open, fraud, health: Arc::new(health) };
+        let api = Api {
+            ledger: ledger.clone(),
+            auto_open: settings.auto_open,
+            fraud: FraudDesk::new(pool.clone()),
+            dead_letters: DeadLetterDesk::new(pool, reader(&store), models),
+            health: Arc::new(health),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

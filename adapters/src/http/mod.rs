@@ -13,6 +13,7 @@
 //! | `query` | the parameters of a query, checked one by one |
 //! | `submit`, `answer` | outcomes as JSON |
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
+//! | `dead_letters` | what read models could not apply: what is asked of it, and as JSON |
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
 //! | `health`, `serve` | readiness, and the server |
@@ -25,6 +26,7 @@ mod alerts;
 mod answer;
 mod call;
 mod code;
+pub(crate) mod dead_letters;
 mod fields;
 mod health;
 mod if_match;
@@ -44,6 +46,7 @@ use std::sync::Arc;
 
 use florin_application::Ledger;
 
+use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
 
 pub use health::{Dependencies, Health, Missing};
@@ -59,6 +62,8 @@ pub struct Api {
     pub auto_open: bool,
     /// Where alerts are reviewed.
     pub fraud: FraudDesk,
+    /// Where dead letters are looked after.
+    pub dead_letters: DeadLetterDesk,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
 }

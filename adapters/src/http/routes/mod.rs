@@ -4,15 +4,19 @@
 mod acknowledge_alert;
 mod close;
 mod deposit;
+mod discard_dead_letter;
 mod dismiss_alert;
 mod freeze;
 mod get_alert;
+mod get_dead_letter;
 mod get_transfer;
 mod get_wallet;
 mod list_alerts;
+mod list_dead_letters;
 mod livez;
 mod open;
 mod readyz;
+mod replay_dead_letter;
 mod transfer;
 mod transfer_between;
 mod unfreeze;
@@ -26,7 +30,7 @@ use super::code::Code;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::problem::Problem;
 
-fn table() -> [(&'static str, MethodRouter<Api>); 17] {
+fn table() -> [(&'static str, MethodRouter<Api>); 21] {
     [
         ("/wallets", post(open::post)),
         ("/wallets/{id}", get(get_wallet::get)),
@@ -44,6 +48,10 @@ fn table() -> [(&'static str, MethodRouter<Api>); 17] {
         ("/fraud/alerts/{id}", get(get_alert::get)),
         ("/fraud/alerts/{id}/acknowledge", post(acknowledge_alert::post)),
         ("/fraud/alerts/{id}/dismiss", post(dismiss_alert::post)),
+        ("/dead-letters", get(list_dead_letters::get)),
+        ("/dead-letters/{id}", get(get_dead_letter::get)),
+        ("/dead-letters/{id}/replay", post(replay_dead_letter::post)),
+        ("/dead-letters/{id}/discard", post(discard_dead_letter::post)),
         ("/livez", get(livez::get)),
         ("/readyz", get(readyz::get)),
     ]

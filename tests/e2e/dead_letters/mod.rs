@@ -1,0 +1,3 @@
+//! Dead letters before operators, on a real Postgres.
+
+mod routes;
