@@ -180,9 +180,14 @@ pub async fn list(
     limit: u32,
 ) -> Result<LetterList, sqlx::Error> {
     let limit = usize::try_from(limit.clamp(1, MAX_LIST)).unwrap_or(1);
+    // Without an OR, so that the letters of one projection are a range of the key.
+    let of_projection = match filter.projection {
+        Some(_) => "d.projection = $1",
+        None => "$1::text IS NULL",
+    };
     let statement = format!(
         "SELECT {COLUMNS} FROM dead_letters d JOIN events e USING (partition, position)
-          WHERE ($1::text IS NULL OR d.projection = $1)
+          WHERE {of_projection}
             AND ($2::text IS NULL OR d.wallet_id = $2)
             AND ($3::text IS NULL OR d.state = $3)
             AND (d.projection, d.partition, d.position) > ($4, $5, $6)
