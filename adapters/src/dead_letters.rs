@@ -46,7 +46,7 @@ pub enum DeskError {
     /// Nothing is left to decide about it; the letter as it is now.
     #[error("the dead letter {} {}: nothing is left to do", .0.id, end(.0))]
     Settled(Box<DeadLetter>),
-    /// Postgres is away: nothing has changed.
+    /// Postgres is away; a decision on the way to it may count or not.
     #[error("Postgres is away: {0}")]
     Away(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -119,7 +119,7 @@ impl DeadLetterDesk {
     /// Folds the wallet of a dead letter anew, with all that waits behind it.
     ///
     /// # Errors
-    /// [`DeskError`]; nothing has changed then.
+    /// [`DeskError`].
     pub async fn replay(&self, id: &LetterId) -> Result<Decided, DeskError> {
         let (letter, model) = self.open(id).await?;
         let outcome = match &letter.wallet_id {
@@ -137,7 +137,7 @@ impl DeadLetterDesk {
     /// Decides that an event is never applied, and folds its wallet without it.
     ///
     /// # Errors
-    /// [`DeskError`]; nothing has changed then.
+    /// [`DeskError`].
     pub async fn discard(
         &self,
         id: &LetterId,
