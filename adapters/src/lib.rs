@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dead_letters;
 pub mod dev;
 pub mod fraud;
 pub mod http;

@@ -23,6 +23,9 @@ pub struct LetterId {
     pub position: u64,
 }
 
+/// The longest name of a projection that is asked for: four times the longest that there is.
+const MAX_NAME: usize = 32;
+
 /// A text that is no [`LetterId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a dead letter is named <projection>:<partition>:<position>, such as balance:0:123")]
@@ -44,11 +47,20 @@ impl FromStr for LetterId {
         else {
             return Err(NoLetterId);
         };
-        Ok(Self {
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        if !(1..=MAX_NAME).contains(&projection.len()) || !projection.bytes().all(is_name) {
+            return Err(NoLetterId);
+        }
+        let id = Self {
             projection: projection.to_owned(),
             partition: partition.parse().map_err(|_| NoLetterId)?,
             position: position.parse().map_err(|_| NoLetterId)?,
-        })
+        };
+        // One letter, one id: neither `+5` nor `05`.
+        match id.to_string() == text {
+            true => Ok(id),
+            false => Err(NoLetterId),
+        }
     }
 }
 
@@ -63,6 +75,11 @@ pub enum State {
     Discarded,
 }
 
+/// A text that is no [`State`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a dead letter is open, replayed or discarded")]
+pub struct NoState;
+
 impl State {
     /// As it is stored, and as operators are told.
     pub fn name(self) -> &'static str {
@@ -71,6 +88,15 @@ impl State {
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
         }
+    }
+}
+
+impl FromStr for State {
+    type Err = NoState;
+
+    fn from_str(name: &str) -> Result<Self, NoState> {
+        let all = [Self::Open, Self::Replayed, Self::Discarded];
+        all.into_iter().find(|state| state.name() == name).ok_or(NoState)
     }
 }
 
@@ -119,7 +145,8 @@ const COLUMNS: &str = "d.projection, d.partition, d.position, d.wallet_id, e.agg
      e.metadata::text AS metadata, e.recorded_at, d.state, d.error, d.attempts, d.first_at, \
      d.last_at, d.decided_by, d.reason";
 
-/// The most dead letters of one answer.
+/// The most dead letters of one answer: with payloads and metadata of 4 KiB at most, some two
+/// megabytes.
 pub const MAX_LIST: u32 = 200;
 
 /// Which dead letters are listed; all of them by default.
@@ -133,7 +160,16 @@ pub struct Filter {
     pub state: Option<State>,
 }
 
-/// Dead letters in the order of their ids, after one of them; one more than `limit` never comes.
+/// A page of the list, in the order of the ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterList {
+    /// The dead letters.
+    pub letters: Vec<DeadLetter>,
+    /// The last one of the page, after which the next page begins; `None` at the end.
+    pub next: Option<LetterId>,
+}
+
+/// Dead letters in the order of their ids, after one of them.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -142,10 +178,16 @@ pub async fn list(
     filter: &Filter,
     after: Option<&LetterId>,
     limit: u32,
-) -> Result<Vec<DeadLetter>, sqlx::Error> {
+) -> Result<LetterList, sqlx::Error> {
+    let limit = usize::try_from(limit.clamp(1, MAX_LIST)).unwrap_or(1);
+    // Without an OR, so that the letters of one projection are a range of the key.
+    let of_projection = match filter.projection {
+        Some(_) => "d.projection = $1",
+        None => "$1::text IS NULL",
+    };
     let statement = format!(
         "SELECT {COLUMNS} FROM dead_letters d JOIN events e USING (partition, position)
-          WHERE ($1::text IS NULL OR d.projection = $1)
+          WHERE {of_projection}
             AND ($2::text IS NULL OR d.wallet_id = $2)
             AND ($3::text IS NULL OR d.state = $3)
             AND (d.projection, d.partition, d.position) > ($4, $5, $6)
@@ -158,10 +200,15 @@ pub async fn list(
         .bind(after.map_or("", |id| &id.projection))
         .bind(after.map_or(0, |id| number(id.partition)))
         .bind(after.map_or(0, |id| signed(id.position)))
-        .bind(i64::from(limit.clamp(1, MAX_LIST)))
+        // One more tells whether there is a next page.
+        .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
         .fetch_all(executor)
         .await?;
-    rows.iter().map(letter).collect()
+    let mut letters = rows.iter().map(letter).collect::<Result<Vec<_>, _>>()?;
+    let has_more = letters.len() > limit;
+    letters.truncate(limit);
+    let next = letters.last().filter(|_| has_more).map(|last| last.id.clone());
+    Ok(LetterList { letters, next })
 }
 
 /// One dead letter, if there is one of that id.
@@ -299,4 +346,41 @@ fn letter(row: &PgRow) -> Result<DeadLetter, sqlx::Error> {
         decided_by: row.try_get("decided_by")?,
         reason: row.try_get("reason")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written() {
+        let id = LetterId { projection: "balance".to_owned(), partition: 3, position: 17 };
+        assert_eq!(id.to_string(), "balance:3:17");
+        assert_eq!("balance:3:17".parse(), Ok(id));
+        let long = format!("{}:0:1", "x".repeat(MAX_NAME + 1));
+        for other in [
+            "",
+            "balance",
+            "balance:0",
+            "balance:0:1:2",
+            ":0:1",
+            "bal ance:0:1",
+            "balance\0:0:1",
+            "balance:+0:1",
+            "balance:0:01",
+            "balance:0:-1",
+            "balance:0:18446744073709551616",
+            &long,
+        ] {
+            assert_eq!(other.parse::<LetterId>(), Err(NoLetterId), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn states_are_read_by_name() {
+        for state in [State::Open, State::Replayed, State::Discarded] {
+            assert_eq!(state.name().parse(), Ok(state));
+        }
+        assert_eq!("closed".parse::<State>(), Err(NoState));
+    }
 }

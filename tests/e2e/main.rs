@@ -2,6 +2,7 @@
 
 mod architecture;
 mod chaos;
+mod dead_letters;
 mod fraud;
 mod http;
 mod journal;

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use florin_adapters::clock::SystemClock;
+use florin_adapters::dead_letters::DeadLetterDesk;
 use florin_adapters::fraud::FraudDesk;
 use florin_adapters::http::{Api, Dependencies, router, serve};
 use florin_adapters::nats::stream::StreamSettings;
@@ -16,6 +17,7 @@ use florin_adapters::worker::{Parts, Worker};
 use florin_application::{Journal, Ledger, Settings};
 use florin_projections::audit::Summary;
 use florin_projections::models;
+use florin_projections::read_model::Projection;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -23,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::projecting::reader;
 use crate::store::Store;
 
 /// A running service.
@@ -55,18 +58,30 @@ impl Service {
 
     /// One on a journal in Postgres that exists already.
     pub async fn on(store: Store, settings: &Settings) -> Self {
+        Self::folding(store, settings, models::all()).await
+    }
+
+    /// One with these read models, at work and at the desk where dead letters are replayed.
+    pub async fn folding(
+        store: Store,
+        settings: &Settings,
+        models: Vec<Arc<dyn Projection>>,
+    ) -> Self {
         let Store::Postgres(journal, urls) = &store else {
             panic!("the service keeps its journal in Postgres");
         };
-        let health = Dependencies { postgres: journal.pool().clone(), nats: None };
+        let pool = journal.pool().clone();
+        let health = Dependencies { postgres: pool.clone(), nats: None };
         let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
-        let auto_open = settings.auto_open;
-        let (url, partitions) = (&urls.service, journal.partitions());
-        let reads = Reads::start(url, partitions, CACHED_BALANCES).unwrap();
-        let worker = Some(work(&store));
-        let fraud = FraudDesk::new(journal.pool().clone());
-        let ledger_of_api = ledger.clone();
-        let api = Api { ledger: ledger_of_api, reads, auto_open, fraud, health: Arc::new(health) };
+        let api = Api {
+            ledger: ledger.clone(),
+            reads: Reads::start(&urls.service, journal.partitions(), CACHED_BALANCES).unwrap(),
+            auto_open: settings.auto_open,
+            fraud: FraudDesk::new(pool.clone()),
+            dead_letters: DeadLetterDesk::new(pool, reader(&store), models.clone()),
+            health: Arc::new(health),
+        };
+        let worker = Some(work(&store, models));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -151,12 +166,12 @@ impl Service {
 
     /// A worker besides, as another process would run it.
     pub fn worker(&self) -> Worker {
-        work(&self.store)
+        work(&self.store, models::all())
     }
 }
 
 /// The read models, which follow the journal without NATS.
-fn work(store: &Store) -> Worker {
+fn work(store: &Store, models: Vec<Arc<dyn Projection>>) -> Worker {
     let Store::Postgres(journal, urls) = store else {
         panic!("read models are kept in Postgres");
     };
@@ -165,7 +180,7 @@ fn work(store: &Store) -> Worker {
         journal: PostgresJournal::clone(journal),
         nats: None,
         streams: StreamSettings::default(),
-        models: models::all(),
+        models,
         policy: None,
     })
     .unwrap()

@@ -1,6 +1,7 @@
 //! The command line: one verb, one file.
 
 mod dev;
+mod dlq;
 mod migrate;
 mod monkey;
 mod relay;
@@ -35,6 +36,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// See how far the events are published, or publish some again.
     Relay(relay::RelayArgs),
+    /// See the events that read models could not apply; replay or discard them.
+    Dlq(dlq::DlqArgs),
     /// Stress a deployment with random money and check every answer.
     Monkey(monkey::MonkeyVerb),
 }
@@ -49,6 +52,7 @@ pub async fn run() -> ExitCode {
         Verb::Serve(args) => serve::run(args).await,
         Verb::Worker(args) => worker::run(args).await,
         Verb::Relay(args) => relay::run(&args).await,
+        Verb::Dlq(args) => dlq::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
         Verb::Monkey(args) => monkey::run(&args).await,

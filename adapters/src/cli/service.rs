@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
+use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
 use crate::http::{Api, Dependencies, router, serve};
 use crate::nats;
@@ -66,12 +67,14 @@ impl Service {
             })?);
         }
         let health = Dependencies { postgres: journal.pool().clone(), nats };
+        let pool = journal.pool().clone();
         let api = Api {
             ledger,
             reads,
             auto_open: settings.auto_open,
             health: Arc::new(health),
-            fraud: FraudDesk::new(journal.pool().clone()),
+            fraud: FraudDesk::new(pool.clone()),
+            dead_letters: DeadLetterDesk::new(pool, Arc::new(journal), models::all()),
         };
         tracing::info!(address = %self.listener.local_addr()?, "serving");
         let served = serve(self.listener, router(api), shutdown).await;

@@ -4,6 +4,8 @@ use axum::http::StatusCode;
 use florin_application::SubmitError;
 use florin_domain::Refusal;
 
+use crate::dead_letters::DeskError;
+
 /// What is wrong, by name. The name in kebab case is the `code` of a problem, and does not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
@@ -24,14 +26,17 @@ pub(super) enum Code {
     InvalidIfMatch,
     InvalidParameter,
     InvalidAlertId,
+    InvalidDeadLetterId,
     NotFound,
     WalletNotFound,
     TransferNotFound,
     AlertNotFound,
+    DeadLetterNotFound,
     MethodNotAllowed,
     WalletExists,
     RequestInProgress,
     AlertDecided,
+    DeadLetterSettled,
     VersionMismatch,
     BodyTooLarge,
     UnsupportedMediaType,
@@ -71,14 +76,17 @@ impl Code {
             Self::InvalidIfMatch => (400, "invalid-if-match", "Invalid If-Match"),
             Self::InvalidParameter => (400, "invalid-parameter", "Invalid parameter"),
             Self::InvalidAlertId => (400, "invalid-alert-id", "Invalid alert id"),
+            Self::InvalidDeadLetterId => (400, "invalid-dead-letter-id", "Invalid dead letter id"),
             Self::NotFound => (404, "not-found", "Not found"),
             Self::WalletNotFound => (404, "wallet-not-found", "Wallet not found"),
             Self::TransferNotFound => (404, "transfer-not-found", "Transfer not found"),
             Self::AlertNotFound => (404, "alert-not-found", "Alert not found"),
+            Self::DeadLetterNotFound => (404, "dead-letter-not-found", "Dead letter not found"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "Method not allowed"),
             Self::WalletExists => (409, "wallet-exists", "Wallet exists"),
             Self::RequestInProgress => (409, "request-in-progress", "Request in progress"),
             Self::AlertDecided => (409, "alert-decided", "Alert decided"),
+            Self::DeadLetterSettled => (409, "dead-letter-settled", "Dead letter settled"),
             Self::VersionMismatch => (412, "version-mismatch", "Version mismatch"),
             Self::BodyTooLarge => (413, "body-too-large", "Body too large"),
             Self::UnsupportedMediaType => (415, "unsupported-media-type", "Unsupported media type"),
@@ -156,8 +164,21 @@ impl From<&SubmitError> for Code {
     }
 }
 
+impl From<&DeskError> for Code {
+    fn from(error: &DeskError) -> Self {
+        match error {
+            DeskError::NotFound(_) => Self::DeadLetterNotFound,
+            DeskError::Settled(_) => Self::DeadLetterSettled,
+            DeskError::Away(_) => Self::Unavailable,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+    use florin_projections::dead_letters::{DeadLetter, LetterId, State};
+
     use super::*;
 
     fn row(code: Code) -> (u16, &'static str) {
@@ -205,6 +226,38 @@ mod tests {
         ] {
             assert_eq!(row(Code::from(&error)), expected, "{error:?}");
         }
+    }
+
+    #[test]
+    fn every_dead_letter_that_is_not_decided_about_has_its_status() {
+        let id = LetterId { projection: "balance".to_owned(), partition: 0, position: 5 };
+        let letter = DeadLetter {
+            id: id.clone(),
+            wallet_id: Some("alice".to_owned()),
+            aggregate_type: "Wallet".to_owned(),
+            aggregate_id: "alice".to_owned(),
+            sequence: 3,
+            event_type: "FundsBlessed".to_owned(),
+            event_version: "1.0".to_owned(),
+            payload: "{}".to_owned(),
+            metadata: "{}".to_owned(),
+            recorded_at: DateTime::UNIX_EPOCH,
+            state: State::Discarded,
+            error: "no event of this name is known".to_owned(),
+            attempts: 3,
+            first_at: DateTime::UNIX_EPOCH,
+            last_at: DateTime::UNIX_EPOCH,
+            decided_by: Some("olga".to_owned()),
+            reason: Some("written by mistake".to_owned()),
+        };
+        for (error, expected) in [
+            (DeskError::NotFound(id), (404, "dead-letter-not-found")),
+            (DeskError::Settled(letter.into()), (409, "dead-letter-settled")),
+            (DeskError::Away("gone".into()), (503, "unavailable")),
+        ] {
+            assert_eq!(row(Code::from(&error)), expected, "{error}");
+        }
+        assert_eq!(row(Code::InvalidDeadLetterId), (400, "invalid-dead-letter-id"));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | `wallets`, `history`, `stats` | the read models of wallets: what is asked of them, and as JSON |
 //! | `standings` | how far the read models are, as JSON |
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
+//! | `dead_letters` | what read models could not apply: what is asked of it, and as JSON |
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
 //! | `health`, `serve` | readiness, and the server |
@@ -28,6 +29,7 @@ mod alerts;
 mod answer;
 mod call;
 mod code;
+pub(crate) mod dead_letters;
 mod fields;
 mod health;
 mod history;
@@ -52,6 +54,7 @@ use std::sync::Arc;
 
 use florin_application::Ledger;
 
+use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
 use crate::reads::Reads;
 
@@ -70,6 +73,8 @@ pub struct Api {
     pub auto_open: bool,
     /// Where alerts are reviewed.
     pub fraud: FraudDesk,
+    /// Where dead letters are looked after.
+    pub dead_letters: DeadLetterDesk,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
 }

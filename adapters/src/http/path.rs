@@ -5,6 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use florin_domain::{TransferId, WalletId};
+use florin_projections::dead_letters::LetterId;
 use florin_projections::fraud::review::is_alert_id;
 use uuid::Uuid;
 
@@ -22,6 +23,10 @@ pub(super) struct TransferPath(pub(super) TransferId);
 /// `{id}` of an alert.
 #[derive(Debug)]
 pub(super) struct AlertPath(pub(super) String);
+
+/// `{id}` of a dead letter.
+#[derive(Debug)]
+pub(super) struct LetterPath(pub(super) LetterId);
 
 impl<S: Send + Sync> FromRequestParts<S> for WalletPath {
     type Rejection = Problem;
@@ -60,6 +65,21 @@ impl<S: Send + Sync> FromRequestParts<S> for AlertPath {
             Problem::new(
                 Code::InvalidAlertId,
                 "An alert id is a rule and an event, such as largeOutflow:0-17: correct the path.",
+            )
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for LetterPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = id(parts, state).await;
+        id.map(Self).ok_or_else(|| {
+            Problem::new(
+                Code::InvalidDeadLetterId,
+                "A dead letter id is <projection>:<partition>:<position>, such as balance:0:123: \
+                 correct the path.",
             )
         })
     }

@@ -11,6 +11,10 @@ use super::*;
 use crate::clock::SystemClock;
 use florin_application::Settings;
 use florin_application::memory::MemoryJournal;
+use florin_domain::TransferId;
+use florin_domain::journal::RecordedEvent;
+use florin_projections::models;
+use florin_projections::ports::{JournalAway, JournalReader};
 
 /// Where the same routes answer.
 const PREFIXES: [&str; 4] = ["/wallets", "/wallet", "/v1/wallets", "/v1/wallet"];
@@ -30,12 +34,50 @@ fn ledger() -> Ledger {
     Ledger::open(journal, Arc::new(SystemClock), &Settings::default())
 }
 
+/// A journal in a database that is not there.
+struct Nowhere;
+
+fn gone() -> JournalAway {
+    JournalAway("there is none".into())
+}
+
+#[async_trait]
+impl JournalReader for Nowhere {
+    async fn page(&self, _: u32, _: u64, _: usize) -> Result<Vec<RecordedEvent>, JournalAway> {
+        Err(gone())
+    }
+
+    async fn head(&self, _: u32) -> Result<u64, JournalAway> {
+        Err(gone())
+    }
+
+    async fn wallet(
+        &self,
+        _: &str,
+        _: u64,
+        _: u64,
+        _: usize,
+    ) -> Result<Vec<RecordedEvent>, JournalAway> {
+        Err(gone())
+    }
+
+    async fn transfers(&self, _: &[TransferId], _: u64) -> Result<Vec<RecordedEvent>, JournalAway> {
+        Err(gone())
+    }
+}
+
 /// With a database that is not there.
 fn api(health: Arc<dyn Health>) -> Api {
     let url = "postgres://nobody@127.0.0.1:1/nothing";
     let nowhere = crate::postgres::connect(url).unwrap();
-    let reads = Reads::start(url, 1, 1).unwrap();
-    Api { ledger: ledger(), reads, auto_open: true, fraud: FraudDesk::new(nowhere), health }
+    Api {
+        ledger: ledger(),
+        reads: Reads::start(url, 1, 1).unwrap(),
+        auto_open: true,
+        fraud: FraudDesk::new(nowhere.clone()),
+        dead_letters: DeadLetterDesk::new(nowhere, Arc::new(Nowhere), models::all()),
+        health,
+    }
 }
 
 /// A service whose ledger is never asked.

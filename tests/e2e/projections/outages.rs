@@ -38,7 +38,7 @@ async fn with_postgres_away_nothing_is_a_dead_letter_and_everything_is_applied_l
     all_caught_up(&store, &runners).await;
     equals_fresh_fold(&store).await;
     let (pool, all) = (pool(&store), dead_letters::Filter::default());
-    assert_eq!(dead_letters::list(&pool, &all, None, 10).await.unwrap(), []);
+    assert_eq!(dead_letters::list(&pool, &all, None, 10).await.unwrap().letters, []);
     drop(runners);
     postgres.stop().await;
 }

@@ -74,7 +74,7 @@ impl Book {
     async fn letters(&self, projection: &str) -> Vec<DeadLetter> {
         let projection = Some(projection.to_owned());
         let filter = dead_letters::Filter { projection, ..dead_letters::Filter::default() };
-        dead_letters::list(&self.pool, &filter, None, 200).await.unwrap()
+        dead_letters::list(&self.pool, &filter, None, 200).await.unwrap().letters
     }
 
     async fn replay(&self, model: &dyn Projection) -> Result<Outcome, ReplayError> {
@@ -297,10 +297,12 @@ async fn many_poisoned_wallets_in_one_batch_are_parked_together() {
     assert_eq!(dead_letters::unpublished(&book.pool, 200).await.unwrap().len(), 100);
     let all = dead_letters::Filter::default();
     let page = dead_letters::list(&book.pool, &all, None, 200).await.unwrap();
-    let rest = dead_letters::list(&book.pool, &all, Some(&page[199].id), 200).await.unwrap();
-    assert_eq!((page.len(), rest.len()), (200, 100));
-    assert!(rest.iter().all(|letter| letter.id > page[199].id));
-    let shown = dead_letters::show(&book.pool, &rest[0].id).await.unwrap();
-    assert_eq!(shown.as_ref(), Some(&rest[0]));
+    let last = &page.letters[199].id;
+    assert_eq!((page.letters.len(), page.next.as_ref()), (200, Some(last)));
+    let rest = dead_letters::list(&book.pool, &all, page.next.as_ref(), 100).await.unwrap();
+    assert_eq!((rest.letters.len(), rest.next), (100, None));
+    assert!(rest.letters.iter().all(|letter| letter.id > *last));
+    let shown = dead_letters::show(&book.pool, &rest.letters[0].id).await.unwrap();
+    assert_eq!(shown.as_ref(), Some(&rest.letters[0]));
     equals_fresh_fold(&book.store).await;
 }

@@ -4,18 +4,22 @@
 mod acknowledge_alert;
 mod close;
 mod deposit;
+mod discard_dead_letter;
 mod dismiss_alert;
 mod freeze;
 mod get_alert;
+mod get_dead_letter;
 mod get_transfer;
 mod get_wallet;
 mod history;
 mod list_alerts;
+mod list_dead_letters;
 mod list_wallets;
 mod livez;
 mod open;
 mod projections;
 mod readyz;
+mod replay_dead_letter;
 mod stats;
 mod transactions;
 mod transfer;
@@ -31,7 +35,7 @@ use super::code::Code;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::problem::Problem;
 
-fn table() -> [(&'static str, MethodRouter<Api>); 21] {
+fn table() -> [(&'static str, MethodRouter<Api>); 25] {
     [
         ("/wallets", post(open::post).get(list_wallets::get)),
         ("/wallets/{id}", get(get_wallet::get)),
@@ -53,6 +57,10 @@ fn table() -> [(&'static str, MethodRouter<Api>); 21] {
         ("/fraud/alerts/{id}/acknowledge", post(acknowledge_alert::post)),
         ("/fraud/alerts/{id}/dismiss", post(dismiss_alert::post)),
         ("/projections", get(projections::get)),
+        ("/dead-letters", get(list_dead_letters::get)),
+        ("/dead-letters/{id}", get(get_dead_letter::get)),
+        ("/dead-letters/{id}/replay", post(replay_dead_letter::post)),
+        ("/dead-letters/{id}/discard", post(discard_dead_letter::post)),
         ("/livez", get(livez::get)),
         ("/readyz", get(readyz::get)),
     ]

@@ -1,0 +1,4 @@
+//! Dead letters before operators, on a real Postgres.
+
+mod routes;
+mod verbs;
