@@ -71,11 +71,12 @@ impl Service {
             panic!("the service keeps its journal in Postgres");
         };
         let pool = journal.pool().clone();
-        let health = Dependencies { postgres: pool.clone(), nats: None };
+        let reads = Reads::start(&urls.service, journal.partitions(), CACHED_BALANCES).unwrap();
+        let health = Dependencies { postgres: pool.clone(), reads: reads.clone(), nats: None };
         let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
         let api = Api {
             ledger: ledger.clone(),
-            reads: Reads::start(&urls.service, journal.partitions(), CACHED_BALANCES).unwrap(),
+            reads,
             auto_open: settings.auto_open,
             fraud: FraudDesk::new(pool.clone()),
             dead_letters: DeadLetterDesk::new(pool, reader(&store), models.clone()),

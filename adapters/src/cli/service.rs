@@ -66,7 +66,7 @@ impl Service {
                 policy: Some((ledger.clone(), rules)),
             })?);
         }
-        let health = Dependencies { postgres: journal.pool().clone(), nats };
+        let health = Dependencies { postgres: journal.pool().clone(), reads: reads.clone(), nats };
         let pool = journal.pool().clone();
         let api = Api {
             ledger,

@@ -6,6 +6,8 @@ use async_nats::connection::State;
 use async_trait::async_trait;
 use sqlx::{Connection, PgPool};
 
+use crate::reads::Reads;
+
 /// How long a ping may take: a probe is asked every few seconds and wants an answer in between.
 const PING_WAIT: Duration = Duration::from_secs(2);
 
@@ -25,11 +27,14 @@ pub struct Missing {
     pub required: bool,
 }
 
-/// Postgres, which the command side needs, and NATS, for which the relay waits if it must.
-#[derive(Debug, Clone)]
+/// Postgres, which the command side needs; the read models, for which a new process waits a moment;
+/// and NATS, for which the relay waits if it must.
+#[derive(Clone)]
 pub struct Dependencies {
     /// The journal's.
     pub postgres: PgPool,
+    /// The read models.
+    pub reads: Reads,
     /// The relay's, if it runs here.
     pub nats: Option<async_nats::Client>,
 }
@@ -44,6 +49,9 @@ impl Health for Dependencies {
         if let Err(error) = answer {
             tracing::warn!(target: "http", %error, "Postgres does not answer");
             missing.push(Missing { name: "postgres", required: true });
+        }
+        if !self.reads.is_warm() {
+            missing.push(Missing { name: "read-models", required: true });
         }
         let connected = |nats: &async_nats::Client| nats.connection_state() == State::Connected;
         if !self.nats.as_ref().is_none_or(connected) {

@@ -13,6 +13,8 @@
 //! - **Nothing goes back in time**: for the same reason, and because a position is compared with
 //!   the one in the answer's own statement, also when a crash of Postgres took a model back.
 //!
+//! - **Ready means caught up**: see [`warm`].
+//!
 //! Bounds: a read waits [`WAIT`], then it is [`ReadError::Behind`]; [`CONNECTIONS`] to Postgres besides
 //! the one that listens; so many balances in memory as configured, some 500 bytes each.
 
@@ -21,6 +23,7 @@ mod cache;
 mod follow;
 mod standing;
 mod told;
+mod warm;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
@@ -36,6 +39,7 @@ use florin_projections::read_model::ReadModel;
 use florin_projections::stats::{self, Days, Stats, WalletStats};
 use sqlx::PgPool;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -46,6 +50,7 @@ use told::Told;
 
 pub use cache::KnownWallet;
 pub use standing::{RelayStanding, Standing, Standings, StandingsError, State};
+pub use warm::WARM_UP;
 
 /// How long a read waits for its model: some seconds of lag are nothing unusual after an outage, and
 /// whoever waits for longer is better told.
@@ -160,12 +165,15 @@ struct Inner {
     board: Arc<Board>,
     cache: Arc<Cache>,
     told: Told,
+    is_warm: watch::Receiver<bool>,
     follower: JoinHandle<()>,
+    warming: JoinHandle<()>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.follower.abort();
+        self.warming.abort();
     }
 }
 
@@ -184,8 +192,17 @@ impl Reads {
         let (board, cache) = (Arc::new(Board::new(partitions)), Arc::new(Cache::new(max)));
         let (of_board, of_cache) = (Arc::clone(&board), Arc::clone(&cache));
         let following = follow::follow(pool.clone(), partitions, of_board, of_cache);
-        let (told, follower) = (Told::new(partitions), tokio::spawn(following));
-        Ok(Self { inner: Arc::new(Inner { pool, partitions, board, cache, told, follower }) })
+        let (warmed, is_warm) = watch::channel(false);
+        let warming = warm::warm_up(pool.clone(), Arc::clone(&board), warmed);
+        let (follower, warming) = (tokio::spawn(following), tokio::spawn(warming));
+        let told = Told::new(partitions);
+        let inner = Inner { pool, partitions, board, cache, told, is_warm, follower, warming };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether the models have come, in time or not, to where the journal was at the start.
+    pub fn is_warm(&self) -> bool {
+        *self.inner.is_warm.borrow()
     }
 
     /// Where a wallet lies.

@@ -1,6 +1,7 @@
 //! Opening, funding, freezing, closing and reading wallets.
 
 use florin_tests::service::{Service, send};
+use florin_tests::store::eventually;
 use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
@@ -175,7 +176,12 @@ async fn the_service_is_alive_and_ready() {
         assert_eq!(service.get(path).await.expect(200).text, r#"{"status":"alive"}"#);
     }
     for path in ["/readyz", "/v1/readyz"] {
-        assert_eq!(service.get(path).await.expect(200).text, r#"{"status":"ready","missing":[]}"#);
+        let ready = eventually("the service is ready", async || {
+            let ready = service.get(path).await;
+            if ready.status == 200 { Ok(ready) } else { Err(ready) }
+        })
+        .await;
+        assert_eq!(ready.text, r#"{"status":"ready","missing":[]}"#);
     }
     service.finish().await;
 }
