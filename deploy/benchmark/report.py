@@ -35,12 +35,13 @@ QUIET = 0.1
 
 @dataclasses.dataclass
 class Figure:
-    """A number with a target: one value a round, of which the median counts."""
+    """A number with a target: one value a round, of which the median counts. Without a target it is
+    there to be known, and the bound says only which way it is rounded."""
 
     label: str
     values: list
     bound: str
-    target: float
+    target: float = None
     aim: float = None
     unit: str = ""
     detail: str = ""
@@ -53,12 +54,15 @@ class Figure:
         return self.median >= target if self.bound == "≥" else self.median <= target
 
     def json(self):
-        return {
-            **dataclasses.asdict(self), "median": self.median, "reached": self.reaches(self.target)
-        }
+        reached = None if self.target is None else self.reaches(self.target)
+        return {**dataclasses.asdict(self), "median": self.median, "reached": reached}
 
     def row(self):
-        verdict = "reached" if self.reaches(self.target) else "MISSED"
+        if self.target is None:
+            target, verdict = "", ""
+        else:
+            target = f"{self.bound} {self.target:,g}{self.unit}"
+            verdict = "reached" if self.reaches(self.target) else "MISSED"
         if self.aim is not None:
             verdict += f" (aim {self.aim:,g}: {'reached' if self.reaches(self.aim) else 'missed'})"
         against = math.floor if self.bound == "≥" else math.ceil
@@ -66,8 +70,18 @@ class Figure:
             _rounded(number, against)
             for number in (self.median, min(self.values), max(self.values))
         )
-        target = f"{self.bound} {self.target:,g}{self.unit}"
         return (self.label, value + self.unit, f"{low}–{high}", target, verdict)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a measure comes to: figures, and the cells that they are computed from, shown in an
+    order or in a table of their own."""
+
+    figures: list
+    cells: list = dataclasses.field(default_factory=list)
+    order: tuple = ()
+    table: str = ""
 
 
 def _rounded(number, against):
