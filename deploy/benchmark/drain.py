@@ -4,6 +4,7 @@ The journal is grown with nothing behind the command side, so that all of it is 
 when a worker is started.
 """
 
+import math
 import os
 import statistics
 import time
@@ -105,12 +106,13 @@ def _drains_table(runs):
     programs = ("florin", "postgres", "nats-server")
     rows = []
     for name, its in runs.items():
-        rates = [run["rate"] for run in its]
+        rates = [math.floor(run["rate"]) for run in its]
         used = (statistics.median(run["cores"].get(program, 0) for run in its)
                 for program in programs)
         rows.append((
-            f"{name} alone", f"{statistics.median(rates):,.0f}",
-            f"{min(rates):,.0f}–{max(rates):,.0f}", f"{max(run['memory_mb'] for run in its):.0f}",
+            f"{name} alone", f"{math.floor(statistics.median(rates)):,}",
+            f"{min(rates):,}–{max(rates):,}",
+            f"{math.ceil(max(run['memory_mb'] for run in its))}",
             *(f"{cores:.2f}" for cores in used), f"{max(run['foreign_cpu'] for run in its):.0%}",
         ))
     headings = ("", "events/s", "min–max", "worker MB", *programs, "others")

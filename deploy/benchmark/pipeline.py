@@ -7,12 +7,13 @@ so many clients, and not the most that the machine can bear.
 import datetime
 import http.client
 import json
+import math
 import threading
 import time
 
 from .load import Load, Nothing, measure, quantile
 from .programs import Failure
-from .report import Figure, Outcome, table
+from .report import Figure, Outcome, table, up
 from .throughput import WALLETS, open_wallets
 from .watch import MODELS, RELAY, Lags, Session
 
@@ -119,9 +120,9 @@ def _steps_table(cells):
     headings = ("", "reached", "p50 ms", "p99 ms", *MODELS, RELAY, *programs.values(), "others",
                 "errors", "holds")
     rows = [(
-        f"{cell['asked']:,}/s", f"{cell['rate']:,.0f}",
-        f"{cell['p50_ms']:.2f}", f"{cell['p99_ms']:.2f}",
-        *(f"{cell['lag_s'][name]:.2f} s" for name in (*MODELS, RELAY)),
+        f"{cell['asked']:,}/s", f"{math.floor(cell['rate']):,}",
+        *(up(cell[latency]) for latency in ("p50_ms", "p99_ms")),
+        *(up(cell["lag_s"][name]) + " s" for name in (*MODELS, RELAY)),
         *(f"{cell['cores'].get(name, 0):.2f}" for name in programs),
         f"{cell['foreign_cpu']:.0%}", str(cell["errors"]), "yes" if cell["holds"] else "no",
     ) for cell in sorted(cells, key=lambda cell: cell["asked"])]
@@ -277,5 +278,5 @@ def _probes_table(probes):
         for how, times in (("by GET", probes.read[model]), ("committed", probes.seen[model])):
             if times:
                 shares = (quantile(times, share) for share in (0.5, 0.9, 0.99, 1.0))
-                rows.append((model, how, str(len(times)), *(f"{time:.1f}" for time in shares)))
+                rows.append((model, how, str(len(times)), *map(up, shares)))
     return table(("", "", "probes", "p50 ms", "p90 ms", "p99 ms", "highest"), rows)

@@ -12,7 +12,7 @@ import urllib.parse
 from .heavy import FILL_CONNECTIONS, HOT_WALLET, need_room, settle
 from .load import Load, grow, measure, quantile
 from .programs import Failure, Meter
-from .report import Figure, Outcome, table
+from .report import Figure, Outcome, table, up
 from .throughput import BYTES_AN_EVENT, BYTES_BESIDE, TRANSFERS, WALLETS, load_of, open_wallets
 from .watch import MODELS, RELAY, Places
 
@@ -178,7 +178,7 @@ def _ask(stack, queries):
 
 def _pages_table(kinds):
     rows = [
-        (name, str(len(times)), *(f"{quantile(times, share):.2f}" for share in (0.5, 0.99, 1)))
+        (name, str(len(times)), *(up(quantile(times, share)) for share in (0.5, 0.99, 1)))
         for name, times in kinds.items()
     ]
     return table(("", "pages", "p50 ms", "p99 ms", "highest"), rows)

@@ -90,6 +90,11 @@ def _rounded(number, against):
     return f"{against(number * 100) / 100:.2f}"
 
 
+def up(number):
+    """A latency, a lag: never less than it is."""
+    return _rounded(number, math.ceil)
+
+
 def table(headings, rows):
     """Columns: numbers to the right, the first and those without a heading to the left."""
     lines = [headings, *rows]
@@ -129,7 +134,7 @@ def _foreign(cells):
 def _latency(cells, key):
     if key not in cells[0]:
         return ""
-    return _rounded(statistics.median(cell[key] for cell in cells), math.ceil)
+    return up(statistics.median(cell[key] for cell in cells))
 
 
 def _catch_up(cells):
