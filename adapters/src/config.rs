@@ -4,11 +4,15 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use florin_application::Settings;
 use florin_domain::fraud;
+use florin_projections::models;
+use florin_projections::read_model::Projection;
+use thiserror::Error;
 
 use crate::fraud::{RulesError, read};
 use crate::nats::stream::StreamSettings;
@@ -158,6 +162,30 @@ impl FraudArgs {
     /// [`RulesError`] when the file cannot be read or says what cannot be.
     pub fn settings(&self) -> Result<fraud::Settings, RulesError> {
         read(self.fraud_rules.as_deref())
+    }
+}
+
+/// Which read models are kept up to date.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ProjectionArgs {
+    /// The read models to keep up to date, all unless said: names with commas between, or `none`
+    /// to leave them to other workers.
+    #[arg(long, env = "FLORIN_PROJECTIONS", value_name = "NAMES")]
+    pub projections: Option<String>,
+}
+
+/// A list of read models that names something else.
+#[derive(Debug, Error)]
+#[error("FLORIN_PROJECTIONS: {0}")]
+pub struct ProjectionsError(#[from] models::UnknownModel);
+
+impl ProjectionArgs {
+    /// As a worker takes them.
+    ///
+    /// # Errors
+    /// [`ProjectionsError`] for a name that no read model has.
+    pub fn models(&self) -> Result<Vec<Arc<dyn Projection>>, ProjectionsError> {
+        Ok(self.projections.as_deref().map_or_else(|| Ok(models::all()), models::named)?)
     }
 }
 

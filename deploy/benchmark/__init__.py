@@ -6,5 +6,9 @@
     baseline.py    pgbench against the same Postgres; *.sql are its transactions
     throughput.py  the rounds: Florin and the baseline by turns
     heavy.py       the measures that take minutes: memory, a long wallet, a grown journal
+    watch.py       how far the read models and the relay are behind the journal
+    pipeline.py    a constant load: how fast it may be, and how soon the read models have an event
+    drain.py       a backlog: one projection alone, and the memory of a worker
+    reads.py       GETs: balances, and pages of a very long history
     report.py      figures and their targets, the header, the tables
 """

@@ -81,12 +81,7 @@ def grown(empty, full, events, options, report_cell, report):
         open_wallets(full)
         keys = not options.no_keys
         took = grow(full, load_of(TRANSFERS, keys), FILL_CONNECTIONS, events, report)
-        # What the growth left to be done is done now, and not by autovacuum under the load.
-        full.sql("VACUUM (ANALYZE) events")
-        full.sql("VACUUM (ANALYZE) idempotency_keys")
-        full.sql("CHECKPOINT")
-        os.sync()
-        rest = _rest(full)
+        rest = settle(full)
         size = int(full.sql("SELECT pg_database_size(current_database())")) / 1e9
         with empty:
             # As old as the other one, but for the journal.
@@ -137,6 +132,16 @@ def need_room(directory, need):
     if free < need:
         free, need = (f"{size / 1e9:.0f} GB" for size in (free, need))
         raise Failure(f"{directory} may need {need} and has {free}: choose another --dir")
+
+
+def settle(stack):
+    """What a growth left to be done is done now, and not by autovacuum under the load. Returns the
+    seconds until the stack was at rest then."""
+    stack.sql("VACUUM (ANALYZE) events")
+    stack.sql("VACUUM (ANALYZE) idempotency_keys")
+    stack.sql("CHECKPOINT")
+    os.sync()
+    return _rest(stack)
 
 
 def _rest(stack):

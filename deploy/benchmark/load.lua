@@ -1,19 +1,25 @@
 -- The requests of one wrk run, each a new command under a key of its own.
 --
---   wrk … -s load.lua URL -- deposits|transfers|touch WALLETS SEED keys|no-keys
+--   wrk … -s load.lua URL -- deposits|transfers|touch|reads WALLETS SEED keys|no-keys [RATE]
 --
 --   deposits   of 1.00, each to one of the wallets by chance
 --   transfers  of 0.01, each between two wallets by chance
 --   touch      deposits of 1.00 to every wallet by turns
+--   reads      no commands at all: each asks for one of the wallets by chance
+--
+-- With a rate, so many requests a second are due at equal distances, each as soon as a connection
+-- is free; those that are late are sent then and not dropped. Without one, a connection sends its
+-- next request when the last is answered.
 --
 -- Keys are as random as the UUIDs that clients send: they reach every page of the index of keys.
 -- The last line printed is the result as JSON; times are in microseconds. There is no `response`
 -- function on purpose: with one, wrk would copy every answer into Lua.
 local bit = require("bit")
+local ffi = require("ffi")
 local random, tohex = math.random, bit.tohex
 
 local next_wallet = 0
-local wallets, has_keys, rest_of_head
+local wallets, has_keys, rest_of_head, rest_of_get
 
 local function word()
   return tohex(random(0, 0xffffffff))
@@ -50,14 +56,38 @@ local requests = {
     local body = '{"toWalletId":"' .. id(to) .. '","amount":"0.01","currency":"USD"' .. key() .. "}"
     return post(id(from), "/transfer", body)
   end,
+  reads = function()
+    return "GET /wallets/" .. id(random(1, wallets)) .. rest_of_get
+  end,
 }
+
+ffi.cdef("typedef struct { long s, ns; } moment; int clock_gettime(int clock, moment *at);")
+local CLOCK_MONOTONIC = 1
+local moment = ffi.new("moment")
+
+local function milliseconds()
+  ffi.C.clock_gettime(CLOCK_MONOTONIC, moment)
+  return tonumber(moment.s) * 1e3 + tonumber(moment.ns) / 1e6
+end
+
+-- What wrk asks before each request: in how many milliseconds to send it.
+local function pace(rate)
+  local due
+  return function()
+    local now = milliseconds()
+    due = (due or now) + 1e3 / rate
+    return math.max(0, due - now)
+  end
+end
 
 function init(args)
   wallets, has_keys = tonumber(args[2]), args[4] == "keys"
   math.randomseed(tonumber(args[3]))
   rest_of_head = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] ..
     "\r\nContent-Type: application/json\r\nContent-Length: "
+  rest_of_get = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\n\r\n"
   request = assert(requests[args[1]], "no such load")
+  if args[5] then delay = pace(tonumber(args[5])) end
 end
 
 function done(summary, latency, _)

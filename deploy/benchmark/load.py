@@ -33,18 +33,39 @@ class Load:
     mode: str
     wallets: int
     keys: bool = True
+    # Requests a second; as many as are answered without one.
+    rate: int = None
 
     @property
     def events(self):
-        """Events that one command writes, to wallets that are open."""
-        return 5 if self.mode == "transfers" else 1
+        """Events that one request writes, of wallets that are open."""
+        return {"transfers": 5, "reads": 0}.get(self.mode, 1)
+
+    @property
+    def status(self):
+        """That of a good answer."""
+        return 200 if self.mode == "reads" else 201
 
     def wrk(self, url, connections, seconds):
         seed = secrets.randbelow(1 << 52)
         keys = "keys" if self.keys else "no-keys"
         options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{TIMEOUT_S}s"]
         script = ["--latency", "-s", SCRIPT, url, "--", self.mode, self.wallets, seed, keys]
-        return [find("wrk"), *options, *script]
+        return [find("wrk"), *options, *script, *([self.rate] if self.rate else [])]
+
+
+class Nothing:
+    """What goes on beside a load, as a context manager: the answers that it was given, by status,
+    and the events that it wrote, neither of which is the load's."""
+
+    def __init__(self):
+        self.statuses, self.events = collections.Counter(), 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
 
 def quantile(values, share):
@@ -56,18 +77,22 @@ def _result(printed):
     return json.loads(printed.strip().splitlines()[-1])
 
 
-def measure(stack, load, connections, seconds, warm_up):
+def measure(stack, load, connections, seconds, warm_up, beside=None):
     """One cell: warms up, measures, waits until the stack is at rest, and audits the answers."""
+    beside = beside or Nothing()
     stack.log.forget()
     before = stack.events()
     sent, statuses = [], collections.Counter()
-    for duration in (warm_up, seconds):
-        with Meter(stack.pid) as meter:
+    for duration, other in ((warm_up, Nothing()), (seconds, beside)):
+        with Meter(stack.pid) as meter, other:
             printed = run(load.wrk(stack.url, connections, duration), duration + SLACK_S)
         sent.append(_result(printed))
-        answers = stack.log.await_answers(sent[-1]["requests"])
+        answers = stack.log.await_answers(sent[-1]["requests"] + other.statuses.total())
         statuses += answers.statuses
     catch_up = stack.rest()
+    # Those for clients that left may have stood in for good ones that were logged a moment later.
+    statuses += stack.log.read().statuses
+    statuses.subtract(beside.statuses)
     measured = sent[-1]
     cell = {
         "rate": (measured["requests"] - measured["status"]) / measured["duration_us"] * 1e6,
@@ -77,10 +102,11 @@ def measure(stack, load, connections, seconds, warm_up):
         "service_p50_ms": quantile(answers.microseconds, 0.50) / 1e3,
         "service_p99_ms": quantile(answers.microseconds, 0.99) / 1e3,
         "requests": measured["requests"],
-        "statuses": dict(statuses),
-        "events": stack.events() - before,
+        "statuses": {status: count for status, count in statuses.items() if count},
+        "events": stack.events() - before - beside.events,
         "catch_up_s": catch_up,
         "foreign_cpu": meter.foreign,
+        "cores": meter.cores,
     }
     return {**cell, **_audit(cell, sent, load, connections, stack.log.trouble)}
 
@@ -88,16 +114,16 @@ def measure(stack, load, connections, seconds, warm_up):
 def _audit(cell, sent, load, connections, trouble):
     """Errors of the cell and of its warm-up, and whatever else makes its numbers worthless."""
     statuses = dict(cell["statuses"])
-    created = statuses.pop(201, 0)
+    good = statuses.pop(load.status, 0)
     left = max(0, statuses.pop(CLIENT_LEFT, 0) - connections * len(sent))
     socket = sum(run[kind] for run in sent for kind in ("connect", "read", "write", "timeout"))
     requests = sum(run["requests"] for run in sent)
     problems = []
-    logged = created + sum(statuses.values())
+    logged = good + sum(statuses.values())
     if logged < requests:
         problems.append(f"the log has {logged} of {requests} answers")
-    if cell["events"] < created * load.events:
-        problems.append(f"{created} answers of 201, but only {cell['events']} events")
+    if cell["events"] < good * load.events:
+        problems.append(f"{good} answers of {load.status}, but only {cell['events']} events")
     if cell["catch_up_s"] is None:
         problems.append("the stack did not come to rest afterwards")
     errors = left + socket + sum(statuses.values())

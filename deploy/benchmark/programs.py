@@ -1,5 +1,6 @@
 """The programs of a run: found, started, measured, and ended within a bounded time."""
 
+import collections
 import functools
 import glob
 import os
@@ -44,7 +45,8 @@ def _tether():
 def start(arguments, **options):
     """Starts a program out of reach of the terminal's Ctrl-C: it is ended from here, in order."""
     arguments = [*_tether(), *map(str, arguments)]
-    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    options.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.Popen(arguments, start_new_session=True, **options)
 
 
 def end(process, patience=END_PATIENCE_S):
@@ -78,26 +80,36 @@ def run(arguments, deadline, **options):
 
 
 class Meter:
-    """How much of the machine others used while this was open."""
+    """Who used how much of the machine while this was open: `foreign` is the share of all cores
+    that went to others; `cores` says how many cores each of our programs kept busy."""
 
-    def __init__(self, stack_pid):
-        self._pid = stack_pid
+    def __init__(self, *roots):
+        self._roots = roots
         self.foreign = None
+        self.cores = {}
 
     def __enter__(self):
         self._begun = time.monotonic()
-        self._before = self._busy() - self._ours()
+        self._busy_before, self._ours_before = self._busy(), self._ours()
         return self
 
     def __exit__(self, *_):
-        spent = (self._busy() - self._ours()) - self._before
-        capacity = (time.monotonic() - self._begun) * len(os.sched_getaffinity(0))
-        self.foreign = max(0.0, spent / capacity)
+        ours = self._ours()
+        spent = {name: ours[name] - self._ours_before[name] for name in ours}
+        elapsed = time.monotonic() - self._begun
+        foreign = self._busy() - self._busy_before - sum(spent.values())
+        self.foreign = max(0.0, foreign / elapsed / len(os.sched_getaffinity(0)))
+        self.cores = {name: max(0.0, seconds / elapsed) for name, seconds in spent.items()}
 
     def _ours(self):
-        mine, *children = (resource.getrusage(who) for who in _OURSELVES)
-        own = sum(usage.ru_utime + usage.ru_stime for usage in (mine, *children))
-        return own + cpu_seconds(self._pid)
+        """Processor seconds by program: the load generator is a child that has ended by now."""
+        mine, children = (resource.getrusage(who) for who in _OURSELVES)
+        seconds = collections.Counter(
+            bench=mine.ru_utime + mine.ru_stime, load=children.ru_utime + children.ru_stime
+        )
+        for root in self._roots:
+            seconds.update(cpu_by_program(root))
+        return seconds
 
     def _busy(self):
         """All cores together; what the hypervisor gave to others counts as busy."""
@@ -108,22 +120,30 @@ class Meter:
 
 def cpu_seconds(root):
     """The processor time of a process and of all its descendants, ended ones included."""
-    parents, seconds = {}, {}
+    return sum(cpu_by_program(root).values())
+
+
+def cpu_by_program(root):
+    """The same, by the name of the program."""
+    parents, names, seconds = {}, {}, {}
     for path in glob.glob("/proc/[0-9]*/stat"):
         try:
             with open(path, encoding="utf-8", errors="replace") as file:
                 # The name may contain anything, but ends at the last parenthesis.
-                fields = file.read().rpartition(")")[2].split()
+                head, _, rest = file.read().rpartition(")")
         except OSError:
             continue  # It ended while we looked.
-        pid = int(path.split("/")[2])
-        parents[pid] = int(fields[1])
+        pid, fields = int(path.split("/")[2]), rest.split()
+        parents[pid], names[pid] = int(fields[1]), head.partition("(")[2]
         # Its own, in user and kernel mode, and that of the children that it has waited for.
         seconds[pid] = sum(map(int, fields[11:15])) / _TICKS_A_SECOND
     tree = {root}
     while more := {pid for pid, parent in parents.items() if parent in tree} - tree:
         tree |= more
-    return sum(seconds.get(pid, 0) for pid in tree)
+    programs = collections.Counter()
+    for pid in tree & seconds.keys():
+        programs[names[pid]] += seconds[pid]
+    return programs
 
 
 def memory_mb(pid):

@@ -35,12 +35,13 @@ QUIET = 0.1
 
 @dataclasses.dataclass
 class Figure:
-    """A number with a target: one value a round, of which the median counts."""
+    """A number with a target: one value a round, of which the median counts. Without a target it is
+    there to be known, and the bound says only which way it is rounded."""
 
     label: str
     values: list
     bound: str
-    target: float
+    target: float = None
     aim: float = None
     unit: str = ""
     detail: str = ""
@@ -53,12 +54,15 @@ class Figure:
         return self.median >= target if self.bound == "≥" else self.median <= target
 
     def json(self):
-        return {
-            **dataclasses.asdict(self), "median": self.median, "reached": self.reaches(self.target)
-        }
+        reached = None if self.target is None else self.reaches(self.target)
+        return {**dataclasses.asdict(self), "median": self.median, "reached": reached}
 
     def row(self):
-        verdict = "reached" if self.reaches(self.target) else "MISSED"
+        if self.target is None:
+            target, verdict = "", ""
+        else:
+            target = f"{self.bound} {self.target:,g}{self.unit}"
+            verdict = "reached" if self.reaches(self.target) else "MISSED"
         if self.aim is not None:
             verdict += f" (aim {self.aim:,g}: {'reached' if self.reaches(self.aim) else 'missed'})"
         against = math.floor if self.bound == "≥" else math.ceil
@@ -66,14 +70,29 @@ class Figure:
             _rounded(number, against)
             for number in (self.median, min(self.values), max(self.values))
         )
-        target = f"{self.bound} {self.target:,g}{self.unit}"
         return (self.label, value + self.unit, f"{low}–{high}", target, verdict)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a measure comes to: figures, and the cells that they are computed from, shown in an
+    order or in a table of their own."""
+
+    figures: list
+    cells: list = dataclasses.field(default_factory=list)
+    order: tuple = ()
+    table: str = ""
 
 
 def _rounded(number, against):
     if number >= 1000:
         return f"{against(number):,}"
     return f"{against(number * 100) / 100:.2f}"
+
+
+def up(number):
+    """A latency, a lag: never less than it is."""
+    return _rounded(number, math.ceil)
 
 
 def table(headings, rows):
@@ -115,7 +134,7 @@ def _foreign(cells):
 def _latency(cells, key):
     if key not in cells[0]:
         return ""
-    return _rounded(statistics.median(cell[key] for cell in cells), math.ceil)
+    return up(statistics.median(cell[key] for cell in cells))
 
 
 def _catch_up(cells):

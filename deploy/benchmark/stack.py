@@ -96,11 +96,13 @@ class ServiceLog:
 
 
 class Stack:
-    """A running `florin dev`; a context manager."""
+    """A running `florin dev`; a context manager. With `work` it also runs what is behind the
+    command side: the relay and the read models, which cost the same processor."""
 
-    def __init__(self, florin, directory, options):
-        self.florin, self.directory, self.options = florin, directory, options
+    def __init__(self, florin, directory, options, work=False):
+        self.florin, self.directory, self.options, self.work = florin, directory, options, work
         self.log = ServiceLog(directory + ".log")
+        self.worker_log = directory + ".worker.log"
         self.urls = {}
         self._process = None
 
@@ -122,21 +124,23 @@ class Stack:
     def start(self):
         """Returns when the service is ready."""
         arguments = [self.florin, "dev", "--host", "127.0.0.1", "--port", "0"]
-        # The command side alone: what is behind it costs the same processor.
-        arguments += ["--data-dir", self.directory, "--work", "false"]
+        arguments += ["--data-dir", self.directory, "--work", "true" if self.work else "false"]
         if self.options.partitions:
             arguments += ["--partitions", self.options.partitions]
-        foreign = ("FLORIN_", "DATABASE_", "NATS_", "OTEL_")
-        variables = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-        variables |= dict(self.options.set)
         with open(self.log.path, "ab") as log:
-            self._process = start(arguments, stdout=log, stderr=log, env=variables)
+            self._process = start(arguments, stdout=log, stderr=log, env=self.variables())
         try:
             self._await("florin.env", self._read_urls)
             self._await("/readyz", self._is_ready)
         except BaseException:
             self.stop()
             raise
+
+    def variables(self):
+        """The environment of the service."""
+        foreign = ("FLORIN_", "DATABASE_", "NATS_", "OTEL_")
+        variables = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+        return variables | dict(self.options.set)
 
     def stop(self):
         if self._process and not end(self._process, STOP_DEADLINE_S):
@@ -182,6 +186,10 @@ class Stack:
         url = self.urls["DATABASE_ADMIN_URL"]
         return url if database is None else url.rpartition("/")[0] + "/" + database
 
+    def nats_pid(self):
+        with open(os.path.join(self.directory, "nats", "nats.pid"), encoding="ascii") as file:
+            return int(file.read())
+
     def events(self):
         """How many events the journal holds: positions are dense."""
         return int(self.sql("SELECT coalesce(sum(head_position), 0) FROM partitions"))
@@ -214,6 +222,37 @@ class Stack:
                 return max(0.0, time.monotonic() - begun - REST_LOOK_S)
             before = now
         return None
+
+
+class Worker:
+    """A running `florin worker` beside a stack that does not work itself; a context manager.
+    Without a list of read models it keeps all of them."""
+
+    def __init__(self, stack, projections=None):
+        self._stack, self._projections = stack, projections
+        self._process = None
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def __enter__(self):
+        arguments = [self._stack.florin, "worker"]
+        if self._projections:
+            arguments += ["--projections", self._projections]
+        urls = {name: self._stack.urls[name] for name in ("DATABASE_URL", "NATS_URL")}
+        with open(self._stack.worker_log, "ab") as log:
+            variables = self._stack.variables() | urls
+            self._process = start(arguments, stdout=log, stderr=log, env=variables)
+        return self
+
+    def __exit__(self, *_):
+        if not end(self._process, STOP_DEADLINE_S):
+            raise Failure(f"florin worker did not stop within {STOP_DEADLINE_S} s")
+
+    def must_run(self):
+        if self._process.poll() is not None:
+            raise Failure(f"florin worker ended with {self._process.returncode}")
 
 
 def post(connection, path, body):

@@ -88,6 +88,13 @@ impl Florin {
         Self::start(&dir.join("worker.log"), verb.iter())
     }
 
+    /// The same, with no read models but those in a list.
+    pub fn worker_of(dir: &Path, database_url: &str, nats_url: &str, projections: &str) -> Self {
+        let verb = ["worker", "--database-url", database_url, "--nats-url", nats_url];
+        let models = ["--projections", projections];
+        Self::start(&dir.join("worker.log"), verb.iter().chain(&models))
+    }
+
     fn start<'a>(log: &Path, arguments: impl Iterator<Item = &'a &'a str>) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let mut command = command(arguments);

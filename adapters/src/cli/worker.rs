@@ -3,13 +3,13 @@ use std::sync::Arc;
 
 use clap::Args;
 use florin_application::Ledger;
-use florin_projections::models;
 
 use super::Failure;
 use super::service::{adopt, asked_to_stop, open};
 use crate::clock::SystemClock;
 use crate::config::{
-    DatabaseArgs, FraudArgs, LedgerArgs, LogArgs, NatsArgs, PartitionArgs, StreamArgs,
+    DatabaseArgs, FraudArgs, LedgerArgs, LogArgs, NatsArgs, PartitionArgs, ProjectionArgs,
+    StreamArgs,
 };
 use crate::nats;
 use crate::telemetry;
@@ -27,6 +27,8 @@ pub(super) struct WorkerArgs {
     #[command(flatten)]
     streams: StreamArgs,
     #[command(flatten)]
+    projections: ProjectionArgs,
+    #[command(flatten)]
     fraud: FraudArgs,
     #[command(flatten)]
     ledger: LedgerArgs,
@@ -36,6 +38,7 @@ pub(super) struct WorkerArgs {
 
 pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let models = args.projections.models()?;
     let rules = args.fraud.settings()?;
     let database_url = args.database.database_url;
     let journal = open(&database_url, args.partitions.partitions).await?;
@@ -48,7 +51,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
         journal,
         nats: nats::connect(args.nats.nats_url.as_deref()).await?,
         streams: args.streams.settings(),
-        models: models::all(),
+        models,
         policy: Some((ledger, rules)),
     })?;
     tracing::info!(holder = worker.leases().holder(), "working");

@@ -26,6 +26,7 @@ use florin_domain::journal::RecordedEvent;
 use florin_projections::ports;
 use futures::{FutureExt, StreamExt};
 use thiserror::Error;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connect::is_connected;
@@ -175,7 +176,8 @@ impl JetStreamSource {
             let Some(message) = message else { return Err(self.broken("it ended")) };
             self.take(message.map_err(|error| self.broken(error))?, &mut events);
             next = match events.len() < max {
-                true => messages.next().now_or_never(),
+                // Not within the task's budget, which would end the batch after 128 messages.
+                true => unconstrained(messages.next()).now_or_never(),
                 false => None,
             };
         }

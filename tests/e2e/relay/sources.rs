@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::{Consumer, pull};
 use florin_adapters::nats::republish::{Range, republish};
 use florin_adapters::nats::source::{JetStreamSource, PULL, SourceError};
 use florin_adapters::nats::stream::LEDGER;
@@ -11,7 +12,7 @@ use florin_domain::journal::RecordedEvent;
 use florin_tests::ask::{deposit, id, request};
 use florin_tests::batches::{batch, deposited, opened, wallet_event};
 use florin_tests::nats::{OwnNats, all_published, heads, pool};
-use florin_tests::store::{DEADLINE, Store};
+use florin_tests::store::{DEADLINE, Store, eventually};
 use tokio::time::Instant;
 
 use super::business;
@@ -43,6 +44,17 @@ async fn pull(source: &mut JetStreamSource, first: u64, last: u64) -> Vec<Record
 
 async fn source(nats: &OwnNats, partition: u32) -> JetStreamSource {
     JetStreamSource::new(nats.client().await, "balance", partition, None)
+}
+
+/// So many events of one wallet.
+async fn deposits(store: &Store, count: u64) {
+    let mut long = batch(0, Head::EMPTY);
+    wallet_event(&mut long, &id("a"), 1, &opened(), 0);
+    for number in 1..count {
+        let cents = i64::try_from(number).unwrap();
+        wallet_event(&mut long, &id("a"), number + 1, &deposited(1, cents), cents);
+    }
+    store.partition(0).append(&long).await.unwrap();
 }
 
 #[tokio::test]
@@ -79,17 +91,35 @@ async fn a_source_gives_every_event_of_its_partition_once_and_goes_on_where_it_w
 async fn more_than_a_pull_request_is_pulled_in_batches() {
     let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
     let worker = nats.worker(&store).await;
-    let mut long = batch(0, Head::EMPTY);
-    wallet_event(&mut long, &id("a"), 1, &opened(), 0);
     let count = u64::try_from(PULL).unwrap() * 3;
-    for number in 1..count {
-        let cents = i64::try_from(number).unwrap();
-        wallet_event(&mut long, &id("a"), number + 1, &deposited(1, cents), cents);
-    }
-    store.partition(0).append(&long).await.unwrap();
+    deposits(&store, count).await;
     all_published(&store, &worker).await;
     let pulled = pull(&mut source(&nats, 0).await, 1, count).await;
     assert_eq!(pulled, store.events().await);
+    worker.stop().await;
+    nats.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_all_that_is_there_however_much_it_is() {
+    let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
+    let worker = nats.worker(&store).await;
+    deposits(&store, u64::try_from(PULL).unwrap() * 2).await;
+    all_published(&store, &worker).await;
+    let mut source = source(&nats, 0).await;
+    assert_eq!(source.next(1, DEADLINE).await.unwrap().len(), 1);
+    let jetstream = nats.jetstream().await;
+    eventually("all that was asked for is under way", async || {
+        let consumer = jetstream.get_consumer_from_stream("balance-0", LEDGER.name).await;
+        let consumer: Consumer<pull::Config> = consumer.map_err(|error| error.to_string())?;
+        match consumer.cached_info().num_ack_pending {
+            pending if pending >= PULL => Ok(()),
+            pending => Err(pending.to_string()),
+        }
+    })
+    .await;
+    let batch = source.next(2 * PULL, WAIT).await.unwrap().len();
+    assert!(batch >= PULL / 2, "only {batch} of {PULL}");
     worker.stop().await;
     nats.stop().await;
 }

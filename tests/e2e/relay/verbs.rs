@@ -1,6 +1,7 @@
 //! `florin worker`, `florin relay status` and `florin relay republish`, as processes.
 
 use florin_adapters::postgres::lease::holders;
+use florin_projections::checkpoint;
 use florin_tests::nats::{OwnNats, all_published, heads, pool};
 use florin_tests::process::{Florin, run};
 use florin_tests::store::{Store, eventually};
@@ -40,6 +41,47 @@ async fn a_worker_publishes_without_the_api_and_gives_its_leases_back() {
     assert!(worker.terminate().await.success());
     assert_eq!(holders(pool(&store)).await.unwrap(), []);
     assert!(status().await.iter().all(|row| row[4] == "nobody"));
+    nats.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_keeps_the_read_models_up_to_date_that_it_is_told_to_and_no_others() {
+    let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
+    let dir = TempDir::new().unwrap();
+    business(&store.process(), &store, 1).await;
+    let head = heads(&store).await[0].1;
+    // Whether anybody publishes, and how far which read models are.
+    let state = async || {
+        let leases = holders(pool(&store)).await.unwrap();
+        let relays = leases.iter().any(|lease| lease.name == "relay:0");
+        let models = checkpoint::status(pool(&store)).await.unwrap();
+        // One that only has its rules on record was not run.
+        let models = models.into_iter().filter(|model| model.checkpoint > 0);
+        let models = models.map(|model| (model.projection, model.checkpoint));
+        (relays, models.collect::<Vec<_>>())
+    };
+    let at_head = |models: &[&str]| {
+        models.iter().map(|model| ((*model).to_owned(), head)).collect::<Vec<_>>()
+    };
+    for (list, expected) in [
+        ("none", at_head(&[])),
+        ("history", at_head(&["history"])),
+        ("stats,balance", at_head(&["balance", "history", "stats"])),
+    ] {
+        let mut worker = Florin::worker_of(dir.path(), database_url(&store), &nats.url(), list);
+        eventually("the read models that were named are at the head", async || {
+            match state().await {
+                (true, models) if models == expected => Ok(()),
+                other => Err(other),
+            }
+        })
+        .await;
+        assert!(worker.terminate().await.success());
+    }
+    let ran = run(["worker", "--database-url", database_url(&store), "--projections", "a"]).await;
+    let expected = "florin: FLORIN_PROJECTIONS: `a` is no read model: there are balance, history, \
+                    stats, fraud, or `none`";
+    assert_eq!((ran.code, ran.err.trim()), (Some(1), expected));
     nats.stop().await;
 }
 
