@@ -28,6 +28,15 @@ pub trait Source: Send {
     /// # Errors
     /// [`SourceError`]; it may then come again.
     async fn ack(&mut self) -> Result<(), SourceError>;
+
+    /// The last position that it has heard of, delivered or not; 0 if it hears of none.
+    fn heard(&self) -> u64 {
+        0
+    }
+
+    /// What it has not delivered yet is read from the journal, and need not come. Whatever comes
+    /// afterwards may come with a hole before it.
+    fn skip(&mut self) {}
 }
 
 /// A source does not deliver.

@@ -58,7 +58,7 @@ impl HistoryQuery {
         let to = one_of(("to", time("to", given.to)?), ("before", time("before", given.before)?))?;
         let counterparty: Option<WalletId> = parsed("counterparty", given.counterparty)?;
         let filter = Filter {
-            kinds: kinds(given.kinds)?,
+            kinds: kinds(given.kinds.as_deref())?,
             from: time("from", given.from)?,
             to,
             min_amount: parsed("minAmount", given.min_amount)?,
@@ -106,10 +106,10 @@ fn one_of<T>(
 }
 
 /// Names with commas between; `transfer` for every kind of transfer.
-fn kinds(text: Option<String>) -> Result<Vec<Kind>, Problem> {
+fn kinds(text: Option<&str>) -> Result<Vec<Kind>, Problem> {
     const TRANSFERS: [Kind; 3] = [Kind::TransferIn, Kind::TransferOut, Kind::TransferRefund];
     let mut kinds = Vec::new();
-    for name in text.iter().flat_map(|text| text.split(',')) {
+    for name in text.into_iter().flat_map(|text| text.split(',')) {
         match Kind::ALL.into_iter().find(|kind| kind.name() == name) {
             Some(kind) => kinds.push(kind),
             None if name == "transfer" => kinds.extend(TRANSFERS),

@@ -164,20 +164,20 @@ impl From<ReadError> for Problem {
             .with("partition", Member::Count(partition.into()))
             .with("position", Member::Count(position))
             .with("wantedPosition", Member::Count(wanted)),
-            error @ (ReadError::Unfollowed | ReadError::Away(_)) => away(error.into()),
+            error @ (ReadError::Unfollowed | ReadError::Away(_)) => away(&error),
         }
     }
 }
 
 impl From<StandingsError> for Problem {
     fn from(error: StandingsError) -> Self {
-        away(error.into())
+        away(&error)
     }
 }
 
 /// The read models' database does not answer.
-fn away(error: Box<dyn std::error::Error>) -> Problem {
-    tracing::warn!(target: "http", error = &*error, "the read models cannot be reached");
+fn away(error: &(dyn std::error::Error + 'static)) -> Problem {
+    tracing::warn!(target: "http", error, "the read models cannot be reached");
     Problem::unread()
 }
 

@@ -22,6 +22,7 @@
 //! Nothing here looks into a payload.
 //! Source: <https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md>.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -138,43 +139,82 @@ fn causation(event: &RecordedEvent, metadata: &EventMetadata<'_>) -> Option<Stri
 /// # Errors
 /// [`NotAnEvent`], with the header that is not as [`message`] writes it.
 pub fn event(message: &Message) -> Result<RecordedEvent, NotAnEvent> {
+    let found = Found::among(message.headers.as_ref());
     let wrong = |header: &HeaderName, problem| NotAnEvent {
         subject: message.subject.to_string(),
         header: header.to_string(),
         problem,
     };
-    let headers = message.headers.as_ref().ok_or_else(|| wrong(&ID, "is missing"))?;
-    let raw = |name: HeaderName| headers.get(name).map(HeaderValue::as_str);
-    let text = |name: HeaderName| {
-        let encoded = raw(name.clone()).ok_or_else(|| wrong(&name, "is missing"))?;
-        decoded(encoded).ok_or_else(|| wrong(&name, "is not UTF-8"))
+    let text = |value: Option<&'_ str>, name: &HeaderName| {
+        let encoded = value.ok_or_else(|| wrong(name, "is missing"))?;
+        let decoded = percent_decode_str(encoded).decode_utf8();
+        decoded.map(Cow::into_owned).map_err(|_| wrong(name, "is not UTF-8"))
     };
-    let number = |name: HeaderName| {
-        let number = raw(name.clone()).and_then(|text| text.parse::<u64>().ok());
-        number.ok_or_else(|| wrong(&name, "is not a number"))
+    let number = |value: Option<&str>, name: &HeaderName| {
+        let number = value.and_then(|text| text.parse::<u64>().ok());
+        number.ok_or_else(|| wrong(name, "is not a number"))
     };
-    let subject = text(SUBJECT)?;
+    let subject = text(found.subject, &SUBJECT)?;
     let (aggregate_type, aggregate_id) =
         aggregate(&subject).ok_or_else(|| wrong(&SUBJECT, "is neither a wallet nor a transfer"))?;
-    let event_type = text(TYPE)?;
-    let balance = raw(BALANCE).map(str::parse).transpose();
-    let recorded_at = raw(TIME).and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let event_type = text(found.event_type, &TYPE)?;
+    let balance = found.balance.map(str::parse).transpose();
+    let recorded_at = found.time.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     let payload = std::str::from_utf8(&message.payload).map(ToOwned::to_owned);
     Ok(RecordedEvent {
-        partition: u32::try_from(number(PARTITION)?)
+        partition: u32::try_from(number(found.partition, &PARTITION)?)
             .map_err(|_| wrong(&PARTITION, "is too large"))?,
-        position: number(POSITION)?,
+        position: number(found.position, &POSITION)?,
         aggregate_type,
         aggregate_id: aggregate_id.into(),
-        sequence: number(SEQUENCE)?,
+        sequence: number(found.sequence, &SEQUENCE)?,
         event_type: event_type_named(&event_type),
-        event_version: text(VERSION)?,
+        event_version: text(found.version, &VERSION)?,
         payload: payload.map_err(|_| wrong(&CONTENT, "is not that of the body"))?,
-        metadata: Arc::from(text(METADATA)?),
+        metadata: Arc::from(text(found.metadata, &METADATA)?),
         balance: balance.map_err(|_| wrong(&BALANCE, "is not an amount"))?,
         recorded_at: recorded_at.ok_or_else(|| wrong(&TIME, "is not a time"))?.with_timezone(&Utc),
-        hash: raw(HASH).and_then(unhex).ok_or_else(|| wrong(&HASH, "is not a hash"))?,
+        hash: found.hash.and_then(unhex).ok_or_else(|| wrong(&HASH, "is not a hash"))?,
     })
+}
+
+/// The headers that make up an event, found in one pass: at 60,000 messages a second, a look-up for
+/// each of them was a twentieth of a worker's time.
+#[derive(Default)]
+struct Found<'a> {
+    subject: Option<&'a str>,
+    event_type: Option<&'a str>,
+    version: Option<&'a str>,
+    sequence: Option<&'a str>,
+    time: Option<&'a str>,
+    partition: Option<&'a str>,
+    position: Option<&'a str>,
+    hash: Option<&'a str>,
+    metadata: Option<&'a str>,
+    balance: Option<&'a str>,
+}
+
+impl<'a> Found<'a> {
+    fn among(headers: Option<&'a HeaderMap>) -> Self {
+        let mut found = Self::default();
+        for (name, values) in headers.into_iter().flat_map(HeaderMap::iter) {
+            let place = match name.as_ref() {
+                "ce-subject" => &mut found.subject,
+                "ce-type" => &mut found.event_type,
+                "ce-eventversion" => &mut found.version,
+                "ce-sequence" => &mut found.sequence,
+                "ce-time" => &mut found.time,
+                "ce-partition" => &mut found.partition,
+                "ce-position" => &mut found.position,
+                "ce-hash" => &mut found.hash,
+                "ce-metadata" => &mut found.metadata,
+                "ce-balance" => &mut found.balance,
+                _ => continue,
+            };
+            *place = values.first().map(HeaderValue::as_str);
+        }
+        found
+    }
 }
 
 /// How subjects name a kind of aggregate: `wallet`, `transfer`.
@@ -192,10 +232,6 @@ fn aggregate(subject: &str) -> Option<(&'static str, &str)> {
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, &TEXT).to_string()
-}
-
-fn decoded(text: &str) -> Option<String> {
-    percent_decode_str(text).decode_utf8().ok().map(Into::into)
 }
 
 fn hex(hash: &Hash) -> String {

@@ -82,6 +82,8 @@ pub struct JetStreamSource {
     /// When the next wanted event was recorded, or one before it; everything if unknown.
     since: Option<DateTime<Utc>>,
     messages: Option<pull::Stream>,
+    /// Whether what the stream has by then is not wanted when it is next pulled from.
+    skips: bool,
     /// Where to acknowledge everything that was returned.
     last: Option<Subject>,
     retry_at: Instant,
@@ -103,6 +105,7 @@ impl JetStreamSource {
             partition,
             since,
             messages: None,
+            skips: false,
             last: None,
             retry_at: Instant::now(),
             is_failing: false,
@@ -160,6 +163,14 @@ impl JetStreamSource {
         }
     }
 
+    /// What was not returned yet is not wanted any more. The next call begins at what the stream is
+    /// given from then on, and returns at once, with nothing: what came before must be had elsewhere.
+    pub fn skip(&mut self) {
+        self.messages = None;
+        self.last = None;
+        self.skips = true;
+    }
+
     async fn pull(
         &mut self,
         max: usize,
@@ -167,6 +178,10 @@ impl JetStreamSource {
     ) -> Result<Vec<RecordedEvent>, SourceError> {
         let mut messages = match self.messages.take() {
             Some(messages) => messages,
+            None if self.skips => {
+                self.messages = Some(self.reopen().await?);
+                return Ok(Vec::new());
+            }
             None => self.open().await?,
         };
         let mut events = Vec::new();
@@ -196,6 +211,20 @@ impl JetStreamSource {
         self.last = message.message.reply;
     }
 
+    /// Creates the consumer anew, to begin with what comes from now on.
+    async fn reopen(&mut self) -> Result<pull::Stream, SourceError> {
+        if !is_connected(&self.context.client()).await {
+            return Err(SourceError::Away);
+        }
+        // It may not be there; if it is something else, creating it fails the same way.
+        let _ = self.context.delete_consumer_from_stream(&self.consumer, LEDGER.name).await;
+        let config = pull::Config { deliver_policy: DeliverPolicy::New, ..self.config() };
+        let consumer = self.context.create_consumer_on_stream(config, LEDGER.name).await;
+        let messages = self.messages_of(consumer.map_err(|error| self.broken(error))?).await?;
+        self.skips = false;
+        Ok(messages)
+    }
+
     /// Finds or creates the consumer, and begins to pull.
     async fn open(&mut self) -> Result<pull::Stream, SourceError> {
         if !is_connected(&self.context.client()).await {
@@ -211,6 +240,13 @@ impl JetStreamSource {
                 .await
                 .map_err(|error| self.broken(error))?,
         };
+        self.messages_of(consumer).await
+    }
+
+    async fn messages_of(
+        &self,
+        consumer: Consumer<pull::Config>,
+    ) -> Result<pull::Stream, SourceError> {
         consumer
             .stream()
             .max_messages_per_batch(PULL)

@@ -3,6 +3,11 @@
 //!
 //! So readers hardly see that NATS is away: a model is then as far behind as a notification of
 //! Postgres takes, and not as long as a silence.
+//!
+//! A model that was too far behind for its source goes on like this for a while ([`DETOUR`]): pages of
+//! the journal cost a fraction of what messages do, so a machine under more load than its models can
+//! follow through JetStream has them at hand all the same. Then JetStream is followed again, from its
+//! end.
 
 use std::time::Duration;
 
@@ -17,6 +22,10 @@ use crate::postgres::heads::Heads;
 /// How long NATS is left alone after it failed, while the journal is followed.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How long the journal is followed before JetStream is tried again: long enough that a consumer is
+/// not created anew all the time.
+const DETOUR: Duration = Duration::from_secs(10);
+
 /// JetStream with the journal's heads behind it.
 pub(super) struct WakingSource {
     jetstream: Option<JetStreamSource>,
@@ -25,11 +34,13 @@ pub(super) struct WakingSource {
     /// The head at the last knock.
     seen: u64,
     failed: Option<(Instant, String)>,
+    detour_until: Instant,
 }
 
 impl WakingSource {
     pub(super) fn new(jetstream: Option<JetStreamSource>, heads: Heads, partition: u32) -> Self {
-        Self { jetstream, heads, partition, seen: 0, failed: None }
+        let detour_until = Instant::now();
+        Self { jetstream, heads, partition, seen: 0, failed: None, detour_until }
     }
 
     /// Waits until the journal goes on.
@@ -48,6 +59,10 @@ impl Source for WakingSource {
         wait: Duration,
     ) -> Result<Vec<RecordedEvent>, SourceError> {
         let now = Instant::now();
+        if now < self.detour_until {
+            self.knock(self.detour_until.min(now + wait)).await;
+            return Ok(Vec::new());
+        }
         if let Some((at, error)) = self.failed.clone()
             && now < at + RETRY
         {
@@ -67,6 +82,17 @@ impl Source for WakingSource {
         match &mut self.jetstream {
             Some(jetstream) => jetstream.ack().await.map_err(|error| SourceError(error.into())),
             None => Ok(()),
+        }
+    }
+
+    fn heard(&self) -> u64 {
+        self.heads.head(self.partition)
+    }
+
+    fn skip(&mut self) {
+        self.detour_until = Instant::now() + DETOUR;
+        if let Some(jetstream) = &mut self.jetstream {
+            jetstream.skip();
         }
     }
 }

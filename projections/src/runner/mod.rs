@@ -45,13 +45,19 @@ pub const MAX_BATCH: usize = 5_000;
 /// How long a source may be silent before the journal is asked whether there is something.
 pub const SILENCE: Duration = Duration::from_secs(1);
 
-/// From how many events on the journal is read instead of the source: two batches. Pages of the
-/// journal come faster than messages.
-pub const FAR: u64 = 10_000;
+/// From how many events on the journal is read instead of the source. Its pages come several times
+/// faster than messages, so that a model that cannot keep pace with its source is soon near again: this
+/// is a fifth of a second at 15,000 events a second.
+pub const FAR: u64 = 3_000;
 
-/// How far batches from the source begin apart while there is much to do, so that thousands of small
-/// appends a second become fifty transactions. The first event after a pause does not wait.
-pub const PACE: Duration = Duration::from_millis(20);
+/// How far batches from the source begin apart while there is much to do, at least and at most: so
+/// thousands of small appends a second become fifty transactions. The first event after a pause does not
+/// wait.
+pub const PACE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(60));
+
+/// In between, how many times as long as it took a batch is waited for the next one. On a busy machine
+/// batches take longer, become fewer and larger, and cost less an event.
+const REST: u32 = 4;
 
 /// How often a batch with an event that cannot be applied is tried before the event is set aside.
 pub const ATTEMPTS: u32 = 3;
@@ -93,8 +99,8 @@ pub struct Runner {
     known: Option<Checkpoint>,
     /// Whether the source may be the only one to ask: `false` until the journal was.
     is_near: bool,
-    /// When the last batch from the source began.
-    last_batch: Option<Instant>,
+    /// When the next batch from the source may begin; at once if it is not said.
+    next_batch: Option<Instant>,
     is_source_away: bool,
     is_retrying: bool,
     meter: Meter,
@@ -108,7 +114,7 @@ impl Runner {
             connection: None,
             known: None,
             is_near: false,
-            last_batch: None,
+            next_batch: None,
             is_source_away: false,
             is_retrying: false,
             meter: Meter::new(),
@@ -189,6 +195,7 @@ impl Runner {
     /// Applies the journal page by page, reading the next page meanwhile, until it is near the end.
     async fn catch_up(&mut self, from: Checkpoint) -> Result<(), BatchError> {
         self.state(State::CatchingUp);
+        self.parts.source.skip();
         let mut page = self.read(from.position).await?;
         while let Some(last) = page.last().map(|event| event.position) {
             let journal = Arc::clone(&self.parts.journal);
@@ -215,11 +222,13 @@ impl Runner {
     /// Applies what the source delivers next.
     async fn follow(&mut self) -> Result<(), BatchError> {
         self.state(State::Following);
-        if let Some(last) = self.last_batch {
-            sleep_until(last + PACE).await;
+        if let Some(next) = self.next_batch.take() {
+            sleep_until(next).await;
         }
         let events = self.deliveries().await;
-        self.last_batch = Some(Instant::now());
+        let heard = self.parts.source.heard();
+        self.parts.progress.update(|health| health.head = health.head.max(heard));
+        let begun = Instant::now();
         let is_full = events.len() >= MAX_BATCH;
         let before = self.known;
         let mut delivery = Delivery::new(events, self.parts.partition);
@@ -248,7 +257,9 @@ impl Runner {
         if is_full || self.lag() > FAR {
             // There may be much more: ask the journal first.
             self.is_near = false;
-            self.last_batch = None;
+        } else {
+            let pace = (begun.elapsed() * REST).clamp(PACE.0, PACE.1);
+            self.next_batch = Some(begun + pace);
         }
         self.acknowledge().await;
         Ok(())
