@@ -16,6 +16,8 @@
 //! | [`watch`] | a ledger under the eyes of the fraud rules |
 //! | [`process`] | the program `florin` in processes of its own |
 //! | [`round_robin`] | a load balancer in front of several of them |
+//! | [`monkeys`] | load through HTTP while something happens to the service |
+//! | [`length`] | how long a test takes |
 
 pub mod ask;
 pub mod batches;
@@ -23,6 +25,8 @@ pub mod cluster;
 pub mod feed;
 pub mod flawed;
 pub mod fresh_fold;
+pub mod length;
+pub mod monkeys;
 pub mod nats;
 pub mod own_postgres;
 pub mod process;
