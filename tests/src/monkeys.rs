@@ -87,8 +87,8 @@ pub async fn monkeys_during(args: &MonkeyArgs, what: impl Future<Output = ()>) -
     tokio::join!(what, monkeys).1
 }
 
-/// Waits until no transfer is under way, and the journal is proved. What cannot be proved now cannot
-/// be proved later either, so only the transfers are waited for.
+/// Waits until no transfer is under way, and the journal is proved. What cannot be proved now can
+/// not be proved later either, so only the transfers are waited for.
 pub async fn expect_verified(database_url: &str) {
     eventually("every transfer ends, and the journal verifies", async || {
         let ran = run(["verify", "--database-url", database_url]).await;

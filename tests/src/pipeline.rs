@@ -104,6 +104,16 @@ impl Pipeline {
         all.into_iter().filter(is_its).map(|lease| lease.name).collect()
     }
 
+    /// Waits until events have gone all the way in every partition.
+    pub async fn in_flow(&self) {
+        eventually("there are events in every partition", async || {
+            let heads = heads(&self.pool).await;
+            if heads.iter().all(|(_, head)| *head > 0) { Ok(()) } else { Err(heads) }
+        })
+        .await;
+        self.caught_up().await;
+    }
+
     /// Waits until what is in the journal now is published and in every read model, by itself.
     pub async fn caught_up(&self) {
         let now: BTreeMap<u32, u64> = heads(&self.pool).await.into_iter().collect();

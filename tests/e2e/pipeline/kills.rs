@@ -1,4 +1,4 @@
-//! `kill -9` of the worker, of NATS and of Postgres, in random order, one at a time and two at once.
+//! `kill -9` of the worker, of NATS and of Postgres, in random order, singly and two at once.
 
 use std::time::Duration;
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use florin_tests::lag::{heads, relays_behind};
+use florin_tests::lag::relays_behind;
 use florin_tests::length::short_or_long;
 use florin_tests::monkeys::{calm, monkeys_during};
 use florin_tests::pipeline::Pipeline;
-use florin_tests::store::eventually;
 use tokio::time::sleep;
 
 use super::EFFORT;
@@ -17,12 +16,7 @@ const PARTITIONS: u32 = 4;
 async fn while_nats_is_away_no_command_fails_and_afterwards_the_lag_returns_to_zero() {
     let pipeline = Pipeline::start(PARTITIONS, 1).await;
     let outage = async {
-        eventually("money moves in every partition", async || {
-            let heads = heads(pipeline.pool()).await;
-            if heads.iter().all(|(_, head)| *head > 0) { Ok(()) } else { Err(heads) }
-        })
-        .await;
-        pipeline.caught_up().await;
+        pipeline.in_flow().await;
         pipeline.nats.kill_hard().await;
         sleep(short_or_long(Duration::from_secs(5), Duration::from_secs(120))).await;
         let behind = relays_behind(pipeline.pool()).await;

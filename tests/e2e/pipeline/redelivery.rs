@@ -65,7 +65,7 @@ async fn messages_that_are_repeated_and_reordered_on_purpose_change_nothing() {
             if times >= TIMES && time.is_over() {
                 break;
             }
-            pipeline.caught_up().await;
+            pipeline.in_flow().await;
             republish_all(&pipeline).await;
             copy_shuffled(&pipeline, &mut seed, &format!("copy-{times}")).await;
         }

@@ -1,4 +1,5 @@
-//! Two workers: what one had when it died or was stopped, the other has within five seconds.
+//! Two workers: what one had when it died, was stopped or froze, the other has within five seconds;
+//! and one that thaws, and does not know yet what happened, does no harm.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,24 +7,28 @@ use std::time::Duration;
 use florin_adapters::fraud::FreezePolicy;
 use florin_adapters::nats::outbox::Outbox;
 use florin_projections::models;
-use florin_tests::length::short_or_long;
 use florin_tests::monkeys::{calm, monkeys_during};
 use florin_tests::pipeline::Pipeline;
+use florin_tests::process::signal;
 use florin_tests::store::eventually;
 use tokio::time::Instant;
 
-use super::EFFORT;
+use super::{EFFORT, Time};
 
 /// How long a takeover may take.
 const TAKEOVER: Duration = Duration::from_secs(5);
 
 const PARTITIONS: u32 = 4;
 
+/// How often at least: each of the two once.
+const TIMES: usize = 2;
+
 /// How a worker ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Killed,
     Stopped,
+    Frozen,
 }
 
 /// Everything that a worker does under a lease.
@@ -58,6 +63,7 @@ async fn one_takeover(pipeline: &mut Pipeline, victim: usize, end: End) {
             let status = pipeline.worker(victim).terminate().await;
             assert!(status.success(), "{status}");
         }
+        End::Frozen => signal("STOP", pipeline.worker(victim).pid().unwrap()).await,
     }
     eventually("the other worker has everything", async || {
         let has: BTreeSet<String> = pipeline.leases_of(survivor).await.into_iter().collect();
@@ -68,20 +74,37 @@ async fn one_takeover(pipeline: &mut Pipeline, victim: usize, end: End) {
     assert!(elapsed < TAKEOVER, "{end:?}, taken over after {elapsed:?}");
     // And works on it.
     pipeline.caught_up().await;
-    pipeline.start_worker(victim);
+    match end {
+        End::Killed | End::Stopped => pipeline.start_worker(victim),
+        End::Frozen => signal("CONT", pipeline.worker(victim).pid().unwrap()).await,
+    }
 }
 
-#[tokio::test]
-async fn one_of_two_workers_ends_and_the_other_has_its_work_within_five_seconds() {
+/// Each time the other one ends, in these ways in turn.
+async fn the_other_has_its_work_within_five_seconds(ends: &[End]) {
     let mut pipeline = Pipeline::start(PARTITIONS, 2).await;
+    let time = Time::begin();
     let monkeys = calm(pipeline.url(), "halved", EFFORT);
     let takeovers = async {
-        for round in 0..short_or_long(1, 6) {
-            let victim = round % 2;
-            one_takeover(&mut pipeline, victim, End::Killed).await;
-            one_takeover(&mut pipeline, 1 - victim, End::Stopped).await;
+        for (round, end) in ends.iter().cycle().enumerate() {
+            if round >= TIMES && time.is_over() {
+                break;
+            }
+            one_takeover(&mut pipeline, round % 2, *end).await;
         }
     };
     assert_eq!(monkeys_during(&monkeys, takeovers).await, 0, "commands do not need workers");
+    // What froze last knows by now.
+    share(&pipeline).await;
     pipeline.finish().await;
+}
+
+#[tokio::test]
+async fn a_worker_is_killed_or_stopped_and_the_other_has_its_work_within_five_seconds() {
+    the_other_has_its_work_within_five_seconds(&[End::Killed, End::Stopped]).await;
+}
+
+#[tokio::test]
+async fn a_worker_freezes_and_the_other_has_its_work_within_five_seconds() {
+    the_other_has_its_work_within_five_seconds(&[End::Frozen]).await;
 }
