@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
+use async_nats::jetstream::stream::State;
 use async_nats::jetstream::{Context, Message};
 use async_nats::message::OutboundMessage;
 use florin_adapters::dev::{DataDir, Port, PrivateNats};
@@ -141,10 +142,10 @@ impl OwnNats {
         self.jetstream().await.delete_stream(LEDGER.name).await.unwrap();
     }
 
-    /// How many messages the stream has; none when there is no stream.
-    pub async fn stream_length(&self) -> Option<u64> {
+    /// What the stream has; nothing when there is no stream.
+    pub async fn stream_state(&self) -> Option<State> {
         let stream = self.jetstream().await.get_stream(LEDGER.name).await.ok()?;
-        Some(stream.cached_info().state.messages)
+        Some(stream.cached_info().state.clone())
     }
 
     /// Ends it as `kill -9` does.

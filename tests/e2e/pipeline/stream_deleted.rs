@@ -1,22 +1,23 @@
 //! The stream `LEDGER` is deleted again and again: the relay creates it, with all that comes after,
 //! and the read models find in the journal what was in it.
 
+use async_nats::jetstream::stream::State;
+use florin_projections::models;
 use florin_tests::monkeys::{calm, monkeys_during};
 use florin_tests::pipeline::Pipeline;
 use florin_tests::store::eventually;
 
 use super::{EFFORT, Time};
 
-/// How often at least.
-const TIMES: u32 = 8;
+/// How often at least, in each of two moments.
+const TIMES: u32 = 5;
 
-/// How much is in the stream when it is deleted, so that consumers are at work on it.
-const AT_WORK: u64 = 100;
-
-async fn has_messages(pipeline: &Pipeline, least: u64) {
-    eventually("the stream is there, and has messages", async || {
-        let length = pipeline.nats.stream_length().await;
-        if length >= Some(least) { Ok(()) } else { Err(length) }
+/// Waits until the stream is there and has messages, and so many consumers.
+async fn has_consumers(pipeline: &Pipeline, least: usize) {
+    eventually("the stream has messages and consumers", async || {
+        let state = pipeline.nats.stream_state().await;
+        let is_so = |state: &State| state.messages > 0 && state.consumer_count >= least;
+        if state.as_ref().is_some_and(is_so) { Ok(()) } else { Err(state) }
     })
     .await;
 }
@@ -29,8 +30,12 @@ async fn a_stream_that_is_deleted_again_and_again_is_not_missed(partitions: u32)
             if times >= TIMES && time.is_over() {
                 break;
             }
-            has_messages(&pipeline, AT_WORK).await;
-            pipeline.nats.delete_stream().await;
+            // While everybody is at work on it, and as soon as it is there again: what it has then
+            // nobody has been sent.
+            for consumers in [models::all().len() * partitions as usize, 0] {
+                has_consumers(&pipeline, consumers).await;
+                pipeline.nats.delete_stream().await;
+            }
         }
     };
     // Commands do not need it.
