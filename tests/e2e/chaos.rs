@@ -1,92 +1,39 @@
 //! The monkey against the ledger: calm, with processes killed under it, and with two of them at once.
 //!
-//! What the monkey asks for is in its own words: every key answered once and always the same, every
-//! balance explained by the answers, the sums to the cent. Afterwards `florin verify` proves the
-//! journal. The usual run takes seconds; with `FLORIN_LONG=1` it is 50,000 requests of 64 clients
-//! on 20 wallets, and ten kills.
+//! The usual run takes seconds; with `FLORIN_LONG=1` it is 50,000 requests of 64 clients on 20
+//! wallets, and ten kills.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
 use florin_adapters::dev::DatabaseUrls;
-use florin_adapters::monkey::{self, MonkeyArgs, Verdict};
+use florin_adapters::monkey;
 use florin_adapters::postgres::migrate;
 use florin_tests::cluster;
+use florin_tests::length::short_or_long;
+use florin_tests::monkeys::{Effort, calm, expect_clean, expect_verified, monkeys_during, rough};
 use florin_tests::process::{Florin, free_port, pid_in, run, signal};
 use florin_tests::round_robin::RoundRobin;
 use florin_tests::service::Service;
-use florin_tests::store::eventually;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
 /// How much of it.
-struct Size {
-    requests: u32,
-    concurrency: u16,
-    kills: u32,
+fn effort() -> Effort {
+    short_or_long(
+        Effort { requests: 1_500, concurrency: 32 },
+        Effort { requests: 50_000, concurrency: 64 },
+    )
 }
 
-impl Size {
-    fn of_this_run() -> Self {
-        match std::env::var("FLORIN_LONG").as_deref() {
-            Ok("1") => Self { requests: 50_000, concurrency: 64, kills: 10 },
-            _ => Self { requests: 1_500, concurrency: 32, kills: 4 },
-        }
-    }
-}
-
-const WALLETS: u16 = 20;
-
-/// A calm run: nothing is away, and no 5xx is forgiven.
-fn calm(url: &str, prefix: &str) -> MonkeyArgs {
-    let Size { requests, concurrency, .. } = Size::of_this_run();
-    MonkeyArgs {
-        url: url.to_owned(),
-        requests,
-        concurrency,
-        wallets: WALLETS,
-        seed: None,
-        prefix: Some(prefix.to_owned()),
-        max_outage: Duration::from_secs(60),
-        expect_no_5xx: true,
-        tolerate_outages: false,
-        replay: true,
-        journal: None,
-        verify: None,
-        json: false,
-    }
-}
-
-/// A run in which services come and go.
-fn rough(url: &str, prefix: &str) -> MonkeyArgs {
-    MonkeyArgs { tolerate_outages: true, ..calm(url, prefix) }
-}
-
-/// Fails the test with the whole report unless the run was clean and did something.
-#[track_caller]
-fn expect_clean(verdict: &Verdict) {
-    assert!(verdict.is_clean(), "{verdict}");
-    let outcomes = &verdict.outcomes;
-    let done = [outcomes.opened, outcomes.deposits, outcomes.withdrawals, outcomes.transfers];
-    assert!(done.iter().all(|count| *count > 0), "{verdict}");
-    assert!(verdict.counts.replayed_keys > 0, "{verdict}");
-}
-
-/// Waits until no transfer is under way, and the journal is proved. What cannot be proved now cannot
-/// be proved later either, so only the transfers are waited for.
-async fn expect_verified(database_url: &str) {
-    eventually("every transfer ends, and the journal verifies", async || {
-        let ran = run(["verify", "--database-url", database_url]).await;
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        if ran.out.contains(" verify; 0 transfers are under way.") { Ok(()) } else { Err(ran) }
-    })
-    .await;
+/// How often somebody dies.
+fn kills() -> u32 {
+    short_or_long(4, 10)
 }
 
 async fn a_calm_run_is_clean(partitions: u32) {
     let service = Service::start(partitions).await;
-    let verdict = monkey::run(&calm(service.url(), "calm")).await;
+    let verdict = monkey::run(&calm(service.url(), "calm", effort())).await;
     expect_clean(&verdict);
     let counts = &verdict.counts;
     assert_eq!((counts.server_errors, counts.away, counts.broken_connections), (0, 0, 0));
@@ -112,26 +59,10 @@ async fn a_while() {
     sleep(Duration::from_millis(500)).await;
 }
 
-/// Sends one monkey after the other, until all kills are done; none of them may find fault.
-async fn monkeys_during(url: &str, prefix: &str, kills: impl Future<Output = ()>) {
-    let done = Cell::new(false);
-    let kills = async {
-        kills.await;
-        done.set(true);
-    };
-    let monkeys = async {
-        let mut troubles = 0;
-        for lap in 0.. {
-            let verdict = monkey::run(&rough(url, &format!("{prefix}-{lap}"))).await;
-            expect_clean(&verdict);
-            troubles += verdict.counts.away + verdict.counts.broken_connections;
-            if done.get() {
-                break;
-            }
-        }
-        assert!(troubles > 0, "nothing was killed under a monkey");
-    };
-    tokio::join!(kills, monkeys);
+/// Monkeys at work on a service while somebody is killed under them again and again.
+async fn monkeys_during_kills(url: &str, prefix: &str, kills: impl Future<Output = ()>) {
+    let troubles = monkeys_during(&rough(url, prefix, effort()), kills).await;
+    assert!(troubles > 0, "nothing was killed under a monkey");
 }
 
 /// `florin dev`, whose Postgres and whose own process are killed in turn. It brings Postgres back by
@@ -143,8 +74,8 @@ async fn kills_lose_and_double_nothing(partitions: &str) {
     let start = || Florin::dev(dir.path(), port, &["--partitions", partitions]);
     let mut florin = start();
     florin.ready(&url).await;
-    let kills = async {
-        for kill in 0..Size::of_this_run().kills {
+    let killing = async {
+        for kill in 0..kills() {
             a_while().await;
             if kill % 2 == 0 {
                 let pid_file = dir.path().join("data/postgres/postmaster.pid");
@@ -156,7 +87,7 @@ async fn kills_lose_and_double_nothing(partitions: &str) {
             florin.ready(&url).await;
         }
     };
-    monkeys_during(&url, "killed", kills).await;
+    monkeys_during_kills(&url, "killed", killing).await;
     expect_verified(&database_url(dir.path())).await;
     florin.terminate().await;
 }
@@ -215,8 +146,8 @@ async fn two_processes_agree(partitions: u32) {
     let pair = Pair::start(partitions).await;
     let both = RoundRobin::start(pair.ports.to_vec()).await;
     let [one, two] = pair.ports.map(url);
-    let (one, two) = (calm(&one, "one"), calm(&two, "two"));
-    let shared = calm(both.url(), "shared");
+    let (one, two) = (calm(&one, "one", effort()), calm(&two, "two", effort()));
+    let shared = calm(both.url(), "shared", effort());
     let monkeys =
         async { tokio::join!(monkey::run(&one), monkey::run(&two), monkey::run(&shared)) };
     let proofs = async {
@@ -252,8 +183,8 @@ async fn two_processes_with_4_partitions_agree() {
 async fn two_processes_stand_in_for_each_other() {
     let mut pair = Pair::start(4).await;
     let both = RoundRobin::start(pair.ports.to_vec()).await;
-    let kills = async {
-        for kill in 0..Size::of_this_run().kills {
+    let killing = async {
+        for kill in 0..kills() {
             let (victim, port) = (kill as usize % 2, pair.ports[kill as usize % 2]);
             a_while().await;
             pair.services[victim].kill_hard().await;
@@ -263,6 +194,6 @@ async fn two_processes_stand_in_for_each_other() {
             pair.services[victim].ready(&url(port)).await;
         }
     };
-    monkeys_during(both.url(), "halved", kills).await;
+    monkeys_during_kills(both.url(), "halved", killing).await;
     pair.finish().await;
 }

@@ -7,6 +7,7 @@ mod fraud;
 mod http;
 mod journal;
 mod ledger;
+mod pipeline;
 mod private_servers;
 mod processes;
 mod projections;

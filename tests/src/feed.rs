@@ -79,9 +79,7 @@ impl Feed {
             let again = self.journal.page(self.partition, old, ROUGH).await;
             events.extend(again.map_err(|error| SourceError(error.into()))?);
         }
-        for index in (1..events.len()).rev() {
-            events.swap(index, random(&mut seed) as usize % (index + 1));
-        }
+        shuffle(&mut events, &mut seed);
         self.manner = Manner::Rough(seed);
         Ok(events)
     }
@@ -93,6 +91,13 @@ pub fn random(seed: &mut u64) -> u64 {
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;
     *seed
+}
+
+/// Brings the items into an order that the seed determines.
+pub fn shuffle<T>(items: &mut [T], seed: &mut u64) {
+    for index in (1..items.len()).rev() {
+        items.swap(index, random(seed) as usize % (index + 1));
+    }
 }
 
 #[async_trait::async_trait]

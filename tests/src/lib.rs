@@ -16,6 +16,10 @@
 //! | [`watch`] | a ledger under the eyes of the fraud rules |
 //! | [`process`] | the program `florin` in processes of its own |
 //! | [`round_robin`] | a load balancer in front of several of them |
+//! | [`monkeys`] | load through HTTP while something happens to the service |
+//! | [`pipeline`] | the whole service in processes of its own, each of which may be killed |
+//! | [`lag`] | how far what follows the journal is behind it |
+//! | [`length`] | how long a test takes |
 
 pub mod ask;
 pub mod batches;
@@ -23,8 +27,12 @@ pub mod cluster;
 pub mod feed;
 pub mod flawed;
 pub mod fresh_fold;
+pub mod lag;
+pub mod length;
+pub mod monkeys;
 pub mod nats;
 pub mod own_postgres;
+pub mod pipeline;
 pub mod process;
 pub mod projecting;
 pub mod round_robin;

@@ -6,13 +6,15 @@
 use std::sync::Arc;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
+use async_nats::jetstream::stream::State;
 use async_nats::jetstream::{Context, Message};
+use async_nats::message::OutboundMessage;
 use florin_adapters::dev::{DataDir, Port, PrivateNats};
 use florin_adapters::nats;
-use florin_adapters::nats::message::{event, subjects_of};
+use florin_adapters::nats::message::{event, message, subjects_of};
 use florin_adapters::nats::relay::RelayStatus;
 use florin_adapters::nats::stream::{LEDGER, StreamSettings};
-use florin_adapters::postgres::{PostgresJournal, follow, relay_cursor};
+use florin_adapters::postgres::{PostgresJournal, relay_cursor};
 use florin_adapters::worker::{Parts, Worker};
 use florin_domain::journal::RecordedEvent;
 use florin_projections::read_model::Projection;
@@ -20,6 +22,7 @@ use futures::StreamExt;
 use sqlx::PgPool;
 use tempfile::TempDir;
 
+use crate::lag;
 use crate::store::{Store, eventually};
 
 /// A server in a directory of its own.
@@ -100,9 +103,49 @@ impl OwnNats {
         positions.into_iter().collect()
     }
 
+    /// Publishes events as the relay does, in this order, but under ids that end in `suffix`: the
+    /// server does not know them, whatever it has. Returns when it has them all.
+    pub async fn publish(&self, events: impl IntoIterator<Item = RecordedEvent>, suffix: &str) {
+        let jetstream = self.jetstream().await;
+        let mut acknowledged = Vec::new();
+        for event in events {
+            let OutboundMessage { subject, headers, payload, .. } = message(event, Some(suffix));
+            let sent = jetstream.publish_with_headers(subject, headers.unwrap(), payload);
+            acknowledged.push(sent.await.unwrap());
+        }
+        for sent in acknowledged {
+            let ack = sent.await.unwrap();
+            assert!(!ack.duplicate, "the server takes it for one that it has");
+        }
+    }
+
+    /// Waits until every consumer of the ledger has been sent everything, and has acknowledged it.
+    pub async fn consumed(&self, count: usize) {
+        let stream = self.jetstream().await.get_stream(LEDGER.name).await.unwrap();
+        eventually("every consumer has consumed everything", async || {
+            let mut all: Vec<_> = stream.consumers().map(|info| info.unwrap()).collect().await;
+            // Those that tests look with are not.
+            all.retain(|info| info.config.durable_name.is_some());
+            let left = all.into_iter().map(|info| {
+                let left = info.num_pending + info.num_ack_pending as u64;
+                (info.name, left)
+            });
+            let left: Vec<(String, u64)> = left.collect();
+            let is_done = left.len() == count && left.iter().all(|(_, left)| *left == 0);
+            if is_done { Ok(()) } else { Err(left) }
+        })
+        .await;
+    }
+
     /// Deletes the stream with everything in it.
     pub async fn delete_stream(&self) {
         self.jetstream().await.delete_stream(LEDGER.name).await.unwrap();
+    }
+
+    /// What the stream has; nothing when there is no stream.
+    pub async fn stream_state(&self) -> Option<State> {
+        let stream = self.jetstream().await.get_stream(LEDGER.name).await.ok()?;
+        Some(stream.cached_info().state.clone())
     }
 
     /// Ends it as `kill -9` does.
@@ -129,8 +172,7 @@ pub fn pool(store: &Store) -> &PgPool {
 
 /// The head of each partition.
 pub async fn heads(store: &Store) -> Vec<(u32, u64)> {
-    let heads = follow::heads(pool(store)).await.unwrap();
-    heads.into_iter().map(|(partition, head, _)| (partition, head)).collect()
+    lag::heads(pool(store)).await
 }
 
 /// Waits until the cursor of every partition is at its head.

@@ -11,6 +11,9 @@ use tokio::time::timeout;
 
 use crate::store::{DEADLINE, eventually};
 
+/// How much of its log a service shows when a test fails.
+const LAST_LINES: usize = 30;
+
 /// The program, which lies two folders above the tests that are running.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -84,8 +87,13 @@ impl Florin {
 
     /// `florin worker` on a database and a NATS. The log goes to the directory.
     pub fn worker(dir: &Path, database_url: &str, nats_url: &str) -> Self {
+        Self::worker_named("worker", dir, database_url, nats_url)
+    }
+
+    /// One of several workers, each with a log of its own.
+    pub fn worker_named(name: &str, dir: &Path, database_url: &str, nats_url: &str) -> Self {
         let verb = ["worker", "--database-url", database_url, "--nats-url", nats_url];
-        Self::start(&dir.join("worker.log"), verb.iter())
+        Self::start(&dir.join(format!("{name}.log")), verb.iter())
     }
 
     /// The same, with no read models but those in a list.
@@ -120,6 +128,11 @@ impl Florin {
         .await;
     }
 
+    /// Its process, until that has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Ends it as `kill -9` does.
     pub async fn kill_hard(&mut self) {
         self.child.kill().await.unwrap();
@@ -141,6 +154,18 @@ impl Florin {
     /// What it logged so far, in all its lives.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Florin {
+    /// Says what it said at last, if the test failed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+            eprintln!("--- {}\n{last}", self.log.display());
+        }
     }
 }
 

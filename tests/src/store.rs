@@ -98,7 +98,7 @@ impl Store {
 }
 
 /// Every event in Postgres as of one moment, partition by partition.
-async fn recorded(pool: &PgPool) -> Vec<RecordedEvent> {
+pub async fn recorded(pool: &PgPool) -> Vec<RecordedEvent> {
     let mut snapshot = snapshot(pool).await.unwrap();
     let mut events = Vec::new();
     for (partition, ..) in heads(&mut *snapshot).await.unwrap() {

@@ -72,10 +72,20 @@ enum Trouble {
 }
 
 /// What came of a batch.
+#[derive(Default)]
 struct Sent {
-    /// What is on record now, whenever it was published.
-    ids: Vec<String>,
+    /// What was on record already.
+    old: Vec<String>,
+    /// What is acknowledged, and is to be put on record.
+    new: Vec<String>,
     trouble: Option<Trouble>,
+}
+
+impl Sent {
+    /// What was published, whenever that was.
+    fn ids(&self) -> Vec<String> {
+        self.old.iter().chain(&self.new).cloned().collect()
+    }
 }
 
 impl Outbox {
@@ -140,7 +150,11 @@ impl Outbox {
         let alerts = fraud::publish::unpublished(&self.pool, BATCH).await?;
         let is_full = alerts.len() >= BATCH as usize;
         let sent = self.send(alerts.iter().map(Notice::of_alert).collect()).await?;
-        fraud::publish::mark_published(&self.pool, &sent.ids).await?;
+        // Together, so that nobody sees a row that tells other than the record.
+        let mut transaction = self.pool.begin().await?;
+        record(&mut *transaction, &sent.new).await?;
+        fraud::publish::mark_published(&mut *transaction, &sent.ids()).await?;
+        transaction.commit().await?;
         sent.trouble.map_or(Ok(is_full), Err)
     }
 
@@ -149,18 +163,20 @@ impl Outbox {
         let letters = dead_letters::unpublished(&self.pool, BATCH).await?;
         let is_full = letters.len() >= BATCH as usize;
         let sent = self.send(letters.iter().map(Notice::of_letter).collect()).await?;
-        let is_sent: HashSet<&String> = sent.ids.iter().collect();
+        let is_sent: HashSet<String> = sent.ids().into_iter().collect();
         let ids = letters.into_iter().map(|letter| letter.id);
         let ids: Vec<_> = ids.filter(|id| is_sent.contains(&id.to_string())).collect();
-        dead_letters::mark_published(&self.pool, &ids).await?;
+        let mut transaction = self.pool.begin().await?;
+        record(&mut *transaction, &sent.new).await?;
+        dead_letters::mark_published(&mut *transaction, &ids).await?;
+        transaction.commit().await?;
         sent.trouble.map_or(Ok(is_full), Err)
     }
 
-    /// Publishes what is not on record, and puts it there up to the first one that JetStream does not
-    /// acknowledge.
+    /// Publishes what is not on record, up to the first one that JetStream does not acknowledge.
     async fn send(&self, notices: Vec<Notice>) -> Result<Sent, Trouble> {
         if notices.is_empty() {
-            return Ok(Sent { ids: vec![], trouble: None });
+            return Ok(Sent::default());
         }
         self.connected().await?;
         let ids: Vec<String> = notices.iter().map(|notice| notice.id.clone()).collect();
@@ -185,7 +201,6 @@ impl Outbox {
                 }
             }
         }
-        record(&self.pool, &new).await?;
-        Ok(Sent { ids: on_record.into_iter().chain(new).collect(), trouble })
+        Ok(Sent { old: on_record.into_iter().collect(), new, trouble })
     }
 }

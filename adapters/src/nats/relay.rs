@@ -27,7 +27,7 @@ use futures::try_join;
 use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::connect::is_connected;
 use super::message::message;
@@ -44,6 +44,10 @@ pub const PAGE: i64 = 2_000;
 /// How long the cursor rests after it was moved: what a takeover publishes twice at most, besides
 /// what is in flight.
 pub const CURSOR_REST: Duration = Duration::from_millis(50);
+
+/// How long the cursor is taken to be where it was moved to. A crash of Postgres takes it back by what
+/// was not on the disk, which nobody would notice before the next event.
+pub const CURSOR_TRUST: Duration = Duration::from_secs(1);
 
 /// The first and the longest wait after a failure.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -65,8 +69,9 @@ pub enum RelayError {
     /// JetStream does not take the events.
     #[error(transparent)]
     Publish(#[from] PublishFailure),
-    /// Another process moved the cursor: it holds the lease now.
-    #[error("the cursor of partition {0} was moved by another process")]
+    /// Another process moved the cursor, because it holds the lease now; or a crash of Postgres took
+    /// it back.
+    #[error("the cursor of partition {0} is not where this process moved it")]
     Moved(u32),
     /// The journal's positions are not dense.
     #[error("the journal of partition {partition} has {found} after {after}")]
@@ -240,18 +245,25 @@ impl Relay {
         Ok(follow::page(&self.pool, self.partition, after, PAGE).await?)
     }
 
-    /// Moves the cursor behind what is acknowledged.
+    /// Moves the cursor behind what is acknowledged, and sees that it stays there.
     async fn keep(
         &self,
         mut acknowledged: watch::Receiver<u64>,
         mut cursor: u64,
     ) -> Result<Infallible, RelayError> {
         loop {
-            let Ok(position) =
-                acknowledged.wait_for(|position| *position > cursor).await.map(|p| *p)
-            else {
-                return Err(PublishFailure::Away.into());
+            let more = acknowledged.wait_for(|position| *position > cursor);
+            let position = match timeout(CURSOR_TRUST, more).await {
+                Ok(Ok(position)) => *position,
+                Ok(Err(_)) => return Err(PublishFailure::Away.into()),
+                Err(_) => cursor,
             };
+            if position == cursor {
+                if relay_cursor::load(&self.pool, self.partition).await? != cursor {
+                    return Err(RelayError::Moved(self.partition));
+                }
+                continue;
+            }
             if !relay_cursor::advance(&self.pool, self.partition, cursor, position).await? {
                 return Err(RelayError::Moved(self.partition));
             }

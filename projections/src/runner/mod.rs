@@ -5,7 +5,7 @@
 //! | more than [`FAR`] events before it | reads the journal, a page ahead of the one it applies |
 //! | events from its source | applies them in order; fills holes from the journal; skips what it has |
 //! | a source that is silent for [`SILENCE`], or away | looks whether the journal goes on, and reads it |
-//! | a checkpoint that another worker moved | goes on from there |
+//! | a checkpoint that another worker moved, or a crash took back | goes on from there |
 //! | Postgres away | tries again, for as long as it takes |
 //! | an event that cannot be applied | tries [`ATTEMPTS`] times, then sets it aside with its wallet |
 //!
@@ -248,7 +248,9 @@ impl Runner {
             }
         }
         if self.known == before {
-            // Silence, or only what is known already: perhaps the journal has more.
+            // Silence, or only what is known already: perhaps the journal has more, or a crash of
+            // Postgres has taken batches back, which an idle connection does not notice.
+            self.known = None;
             let at = self.open().await?;
             if self.look(at).await? > at.position {
                 self.fill(at, MAX_BATCH).await?;

@@ -10,7 +10,7 @@ use florin_tests::ask::{deposit, id, withdraw};
 use florin_tests::store::eventually;
 use florin_tests::watch::Watch;
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -148,6 +148,34 @@ async fn a_crash_before_the_record_publishes_again_under_the_same_id() {
             .await
             .unwrap();
     assert_eq!(on_record, ["largeOutflow:0-3", "stats:0:1"]);
+}
+
+/// Whoever folds the alert anew takes from the record what the row tells: both change together.
+#[tokio::test]
+async fn an_alert_is_marked_as_published_in_the_moment_in_which_it_is_put_on_record() {
+    let (watch, server) = (Watch::new(1).await, Server::start().await);
+    watch.large_outflow(&id("alice")).await;
+    watch.fold().await;
+    let mut admin = watch.admin().await;
+    let mut lock = admin.begin().await.unwrap();
+    sqlx::query("LOCK TABLE fraud_alerts IN SHARE MODE").execute(&mut *lock).await.unwrap();
+    let _working = start(&watch, &server).await;
+    eventually("the outbox waits to mark the alert", async || {
+        let waiting = "SELECT count(*) FROM pg_locks
+                        WHERE relation = 'fraud_alerts'::regclass AND NOT granted";
+        match sqlx::query_scalar::<_, i64>(waiting).fetch_one(watch.pool()).await.unwrap() {
+            0 => Err("nobody waits"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    assert_eq!(server.kept("ALERTS").await.len(), 1, "it is published");
+    let on_record = "SELECT count(*) FROM published_messages";
+    let on_record: i64 = sqlx::query_scalar(on_record).fetch_one(watch.pool()).await.unwrap();
+    assert_eq!(on_record, 0);
+    lock.rollback().await.unwrap();
+    all_published(&watch).await;
+    assert_eq!(server.kept("ALERTS").await.len(), 1);
 }
 
 #[tokio::test]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use florin_adapters::worker::Worker;
-use florin_projections::checkpoint;
 use florin_projections::models;
 use florin_projections::runner::State;
 use florin_tests::fresh_fold::equals_fresh_fold;
+use florin_tests::lag::read_models_behind;
 use florin_tests::nats::OwnNats;
-use florin_tests::projecting::{pool, reader};
+use florin_tests::projecting::pool;
 use florin_tests::store::{Store, eventually};
 use tokio::time::Instant;
 
@@ -19,22 +19,9 @@ const TAKEOVER: Duration = Duration::from_secs(5);
 
 /// Waits until every read model has everything that the journal has.
 async fn caught_up(store: &Store) {
-    let (journal, pool) = (reader(store), pool(store));
+    let pool = pool(store);
     eventually("every read model has the whole journal", async || {
-        let statuses = checkpoint::status(&pool).await.unwrap();
-        let mut behind = Vec::new();
-        for model in models::all() {
-            for partition in 0..store.partitions() {
-                let head = journal.head(partition).await.unwrap();
-                let at = statuses.iter().find(|status| {
-                    status.projection == model.name() && status.partition == partition
-                });
-                let at = at.map_or(0, |status| status.checkpoint);
-                if at < head {
-                    behind.push((model.name(), partition, at, head));
-                }
-            }
-        }
+        let behind = read_models_behind(&pool).await;
         if behind.is_empty() { Ok(()) } else { Err(behind) }
     })
     .await;

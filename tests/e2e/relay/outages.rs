@@ -10,6 +10,7 @@ use florin_tests::ask::{deposit, id, keyed, movement, request};
 use florin_tests::nats::{OwnNats, all_published, heads, pool};
 use florin_tests::own_postgres::OwnPostgres;
 use florin_tests::store::{Store, eventually};
+use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
 use super::business;
@@ -181,6 +182,23 @@ async fn a_relay_whose_cursor_was_moved_by_another_goes_on_from_there() {
     for _ in 0..2 {
         ledger.submit(request(deposit(&id("a-0"), "1.00"))).await.unwrap();
     }
+    all_published(&store, &worker).await;
+    expect_complete(&store, &nats).await;
+    worker.stop().await;
+    nats.stop().await;
+}
+
+#[tokio::test]
+async fn a_cursor_that_a_crash_took_back_moves_on_without_a_new_event() {
+    let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
+    let Store::Postgres(_, urls) = &store else { unreachable!() };
+    let worker = nats.worker(&store).await;
+    business(&store.process(), &store, 1).await;
+    all_published(&store, &worker).await;
+    // As it is when the last moves were not on the disk yet.
+    let mut admin = PgConnection::connect(&urls.admin).await.unwrap();
+    let back = "UPDATE relay_cursors SET position = position - 3";
+    sqlx::query(back).execute(&mut admin).await.unwrap();
     all_published(&store, &worker).await;
     expect_complete(&store, &nats).await;
     worker.stop().await;
