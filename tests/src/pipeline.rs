@@ -144,7 +144,8 @@ impl Pipeline {
         database_equals_fresh_fold(&self.database).await;
         // Wallets that are parked were left out there: there are none.
         let all = dead_letters::Filter::default();
-        assert_eq!(dead_letters::list(&self.pool, &all, None, 10).await.unwrap(), []);
+        let letters = dead_letters::list(&self.pool, &all, None, 10).await.unwrap();
+        assert_eq!(letters.letters, []);
         assert_eq!(dead_letters::parked(&self.pool, None).await.unwrap(), []);
         self.alerts_published().await;
         self.expect_no_setback().await;

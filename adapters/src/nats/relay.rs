@@ -23,23 +23,27 @@ use async_nats::Client;
 use async_nats::jetstream::context::CreateStreamError;
 use florin_application::journal::JournalError;
 use florin_domain::journal::RecordedEvent;
+use florin_projections::ports::{JournalAway, JournalReader};
 use futures::try_join;
 use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connect::is_connected;
 use super::message::message;
 use super::publisher::{PublishFailure, Publisher};
 use super::stream::{LEDGER, StreamSettings, ensure};
-use crate::postgres::follow;
 use crate::postgres::heads::Heads;
 use crate::postgres::relay_cursor;
 
 /// How many events are read at a time: a second page is read while this one is sent, and both
 /// together are some megabytes.
-pub const PAGE: i64 = 2_000;
+pub const PAGE: usize = 2_000;
+
+/// How far reads begin apart that are not of a backlog: a read for each of five hundred appends a
+/// second would cost more than all else. The first event after a pause does not wait.
+pub const PACE: Duration = Duration::from_millis(5);
 
 /// How long the cursor rests after it was moved: what a takeover publishes twice at most, besides
 /// what is in flight.
@@ -60,12 +64,15 @@ pub fn lease_of(partition: u32) -> String {
 /// Why an attempt to publish ended.
 #[derive(Debug, Error)]
 pub enum RelayError {
-    /// The journal cannot be read, or the cursor not be moved.
+    /// The cursor cannot be read or moved.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The stream cannot be created or updated.
     #[error("the stream of the ledger cannot be had: {0}")]
     Stream(#[from] CreateStreamError),
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Away(#[from] JournalAway),
     /// JetStream does not take the events.
     #[error(transparent)]
     Publish(#[from] PublishFailure),
@@ -113,6 +120,7 @@ pub struct RelayStatus {
 pub struct Relay {
     partition: u32,
     pool: PgPool,
+    journal: Arc<dyn JournalReader>,
     client: Client,
     settings: StreamSettings,
     heads: Heads,
@@ -144,13 +152,15 @@ impl Relay {
     pub fn new(
         partition: u32,
         pool: PgPool,
+        journal: Arc<dyn JournalReader>,
         client: Client,
         settings: StreamSettings,
         heads: Heads,
     ) -> Self {
         let state = RelayState::Standby;
         let status = RelayStatus { partition, state, cursor: 0, last_error: None };
-        Self { partition, pool, client, settings, heads, status: watch::channel(status).0 }
+        let status = watch::channel(status).0;
+        Self { partition, pool, journal, client, settings, heads, status }
     }
 
     /// What it runs under.
@@ -201,6 +211,7 @@ impl Relay {
     /// Sends what comes after the position.
     async fn feed(&self, publisher: &Publisher, after: u64) -> Result<Infallible, RelayError> {
         let (mut heads, mut after) = (self.heads.clone(), after);
+        let mut read_at = Instant::now();
         let mut page = self.page(after).await?;
         loop {
             let Some(last) = page.last().map(|event| event.position) else {
@@ -208,10 +219,12 @@ impl Relay {
                     self.is_well();
                 }
                 heads.beyond(self.partition, after).await;
+                sleep_until(read_at + PACE).await;
+                read_at = Instant::now();
                 page = self.page(after).await?;
                 continue;
             };
-            let is_full = i64::try_from(page.len()).unwrap_or(PAGE) >= PAGE;
+            let is_full = page.len() >= PAGE;
             let next = async {
                 match is_full {
                     true => self.page(last).await,
@@ -242,7 +255,7 @@ impl Relay {
     }
 
     async fn page(&self, after: u64) -> Result<Vec<RecordedEvent>, RelayError> {
-        Ok(follow::page(&self.pool, self.partition, after, PAGE).await?)
+        Ok(self.journal.page(self.partition, after, PAGE).await?)
     }
 
     /// Moves the cursor behind what is acknowledged, and sees that it stays there.

@@ -11,6 +11,7 @@
 //! | `row` | rows to recorded events |
 //! | `follow` | the journal in order, for whoever reads all of it |
 //! | `heads` | the ends of the partitions as they move, for whoever waits for events |
+//! | `recent` | the newest events in memory, for all who follow |
 //! | `lease` | what only one process may do at a time |
 //! | `relay_cursor` | how far the journal is published |
 //! | `wake` | waiting for a notification, and not too long |
@@ -24,6 +25,7 @@ pub mod lease;
 mod load;
 mod migrate;
 mod partition;
+pub mod recent;
 pub mod relay_cursor;
 mod row;
 pub mod wake;

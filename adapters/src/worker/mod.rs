@@ -25,6 +25,7 @@ use crate::nats::relay::{Relay, RelayHandle};
 use crate::nats::stream::StreamSettings;
 use crate::postgres::heads::Heads;
 use crate::postgres::lease::Leases;
+use crate::postgres::recent::RecentJournal;
 use crate::postgres::{ConnectError, PostgresJournal, connect_sized};
 use projections::Projections;
 pub use projections::lease_of_projection;
@@ -68,14 +69,17 @@ impl Worker {
         let heads = Heads::follow(pool.clone(), partitions);
         let (tasks, relays, progress) = (JoinSet::new(), Vec::new(), Vec::new());
         let mut worker = Self { leases, tasks, relays, progress };
-        worker.project(projections::of(&parts, &heads));
+        let recent = Arc::new(RecentJournal::new(parts.journal.clone(), heads.clone()));
+        worker.project(projections::of(&parts, &heads, &recent));
         match parts.nats {
             None => tracing::warn!("without NATS_URL, events are not published"),
             Some(nats) => {
                 worker.publish(Outbox::new(pool.clone(), nats.clone(), parts.streams));
                 for partition in 0..partitions {
                     let (pool, nats, heads) = (pool.clone(), nats.clone(), heads.clone());
-                    worker.relay(Relay::new(partition, pool, nats, parts.streams, heads));
+                    let journal = Arc::<RecentJournal>::clone(&recent);
+                    let streams = parts.streams;
+                    worker.relay(Relay::new(partition, pool, journal, nats, streams, heads));
                 }
             }
         }

@@ -15,6 +15,7 @@ use super::source::WakingSource;
 use crate::nats::source::JetStreamSource;
 use crate::postgres::PostgresJournal;
 use crate::postgres::heads::Heads;
+use crate::postgres::recent::RecentJournal;
 
 /// One read model in one partition.
 pub(super) struct Work {
@@ -23,6 +24,7 @@ pub(super) struct Work {
     journal: PostgresJournal,
     nats: Option<Client>,
     heads: Heads,
+    recent: Arc<RecentJournal>,
     progress: Arc<Progress>,
 }
 
@@ -35,7 +37,7 @@ pub fn lease_of_projection(model: &str, partition: u32) -> String {
 }
 
 /// Every read model in every partition.
-pub(super) fn of(parts: &Parts, heads: &Heads) -> Projections {
+pub(super) fn of(parts: &Parts, heads: &Heads, recent: &Arc<RecentJournal>) -> Projections {
     let in_partition = |partition| {
         parts.models.iter().map(move |model| Work {
             progress: Arc::new(Progress::new(model.name(), partition)),
@@ -44,6 +46,7 @@ pub(super) fn of(parts: &Parts, heads: &Heads) -> Projections {
             journal: parts.journal.clone(),
             nats: parts.nats.clone(),
             heads: heads.clone(),
+            recent: Arc::clone(recent),
         })
     };
     (0..parts.journal.partitions()).flat_map(in_partition).collect()
@@ -70,7 +73,7 @@ impl Work {
             model: Arc::clone(&self.model),
             partition: self.partition,
             database: self.journal.options(),
-            journal: Arc::new(self.journal.clone()),
+            journal: Arc::<RecentJournal>::clone(&self.recent),
             source: Box::new(source),
             progress: self.progress(),
         });

@@ -22,9 +22,10 @@ use crate::postgres::heads::Heads;
 /// How long NATS is left alone after it failed, while the journal is followed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// How long the journal is followed before JetStream is tried again: long enough that a consumer is
-/// not created anew all the time.
-const DETOUR: Duration = Duration::from_secs(10);
+/// How long the journal is followed before JetStream is tried again, at first and at most: long
+/// enough that a consumer is not created anew all the time. Each detour that soon follows another one
+/// is twice as long.
+const DETOUR: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(80));
 
 /// JetStream with the journal's heads behind it.
 pub(super) struct WakingSource {
@@ -34,13 +35,14 @@ pub(super) struct WakingSource {
     /// The head at the last knock.
     seen: u64,
     failed: Option<(Instant, String)>,
+    detour: Duration,
     detour_until: Instant,
 }
 
 impl WakingSource {
     pub(super) fn new(jetstream: Option<JetStreamSource>, heads: Heads, partition: u32) -> Self {
-        let detour_until = Instant::now();
-        Self { jetstream, heads, partition, seen: 0, failed: None, detour_until }
+        let (detour, detour_until) = (DETOUR.0, Instant::now());
+        Self { jetstream, heads, partition, seen: 0, failed: None, detour, detour_until }
     }
 
     /// Waits until the journal goes on.
@@ -90,7 +92,12 @@ impl Source for WakingSource {
     }
 
     fn skip(&mut self) {
-        self.detour_until = Instant::now() + DETOUR;
+        let now = Instant::now();
+        self.detour = match now < self.detour_until + DETOUR.0 {
+            true => (self.detour * 2).min(DETOUR.1),
+            false => DETOUR.0,
+        };
+        self.detour_until = now + self.detour;
         if let Some(jetstream) = &mut self.jetstream {
             jetstream.skip();
         }

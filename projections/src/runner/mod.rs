@@ -230,7 +230,11 @@ impl Runner {
         self.parts.progress.update(|health| health.head = health.head.max(heard));
         let begun = Instant::now();
         let is_full = events.len() >= MAX_BATCH;
+        let at = self.open().await?;
         let before = self.known;
+        if events.is_empty() && heard > at.position {
+            self.fill(at, MAX_BATCH).await?;
+        }
         let mut delivery = Delivery::new(events, self.parts.partition);
         loop {
             let at = self.open().await?;

@@ -11,6 +11,7 @@ use florin_application::journal::{Batch, Head};
 use florin_tests::ask::{deposit, id, open, request};
 use florin_tests::batches::{batch, deposited, opened, wallet_event};
 use florin_tests::nats::{OwnNats, all_published, heads, pool};
+use florin_tests::projecting::reader;
 use florin_tests::store::{DEADLINE, Store, eventually};
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
@@ -58,7 +59,8 @@ async fn a_commit_wakes_the_relay_without_a_look_at_the_table() {
     let pool = pool(&store).clone();
     let heads = Heads::follow_with(pool.clone(), 1, NEVER);
     let client = nats.client().await;
-    let relay = Relay::new(0, pool, client, StreamSettings::default(), heads.clone());
+    let (journal, settings) = (reader(&store), StreamSettings::default());
+    let relay = Relay::new(0, pool, journal, client, settings, heads.clone());
     let handle = relay.handle();
     let relaying = tokio::spawn(async move { relay.run().await });
     eventually("the relay waits for events", async || match handle.status().state {
@@ -94,7 +96,7 @@ async fn a_head_that_nobody_notified_is_found_by_looking() {
 #[tokio::test]
 async fn a_long_journal_is_published_page_by_page() {
     let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
-    let count = 2 * PAGE + 1;
+    let count = 2 * i64::try_from(PAGE).unwrap() + 1;
     let wallet = id("a");
     let mut writer = store.partition(0);
     let mut long: Batch = batch(0, Head::EMPTY);
