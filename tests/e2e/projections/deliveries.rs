@@ -179,6 +179,56 @@ async fn a_projection_that_is_far_behind_reads_the_journal_first() {
     equals_fresh_fold(&store).await;
 }
 
+/// Delivers event by event, hears of all that there are, and counts how often it is left.
+struct Slow {
+    feed: Feed,
+    head: Arc<AtomicU64>,
+    skips: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Source for Slow {
+    async fn next(&mut self, _: usize, wait: Duration) -> Result<Vec<RecordedEvent>, SourceError> {
+        self.feed.next(1, wait).await
+    }
+
+    async fn ack(&mut self) -> Result<(), SourceError> {
+        self.feed.ack().await
+    }
+
+    fn heard(&self) -> u64 {
+        self.head.load(Ordering::Relaxed)
+    }
+
+    fn skip(&mut self) {
+        self.skips.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_too_slow_is_left_for_the_journal() {
+    let store = Store::postgres(1).await;
+    let (ledger, alice) = (store.process(), id("alice"));
+    let (head, skips) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let feed = Feed::new(reader(&store), 0, Manner::Faithful);
+    let source = Slow { feed, head: Arc::clone(&head), skips: Arc::clone(&skips) };
+    let running = Running::on(&store, Arc::new(Balance), 0, Box::new(source));
+    ledger.submit(request(deposit(&alice, "1"))).await.unwrap();
+    running.caught_up(&store).await;
+    assert_eq!(skips.load(Ordering::Relaxed), 0, "it was near all the time");
+    for _ in 0..=FAR / 1_000 {
+        let deposits = (0..1_000).map(|_| ledger.submit(request(deposit(&alice, "1"))));
+        for answer in join_all(deposits).await {
+            answer.unwrap();
+        }
+    }
+    head.store(reader(&store).head(0).await.unwrap(), Ordering::Relaxed);
+    // Event by event, a batch every twentieth of a second, it would take minutes.
+    running.caught_up(&store).await;
+    assert!(skips.load(Ordering::Relaxed) > 0);
+    equals_fresh_fold(&store).await;
+}
+
 #[tokio::test]
 async fn readers_may_wait_for_a_position() {
     let store = Store::postgres(1).await;

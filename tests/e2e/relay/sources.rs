@@ -226,3 +226,25 @@ async fn a_new_consumer_begins_where_its_projection_is() {
     worker.stop().await;
     nats.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_skipped_does_not_come_and_what_follows_does() {
+    let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
+    let worker = nats.worker(&store).await;
+    deposits(&store, 50).await;
+    all_published(&store, &worker).await;
+    let mut source = source(&nats, 0).await;
+    assert_eq!(source.next(1, DEADLINE).await.unwrap().len(), 1);
+    source.skip();
+    assert_eq!(
+        source.next(100, DEADLINE).await.unwrap(),
+        [],
+        "it begins anew, and says so at once"
+    );
+    store.process().submit(request(deposit(&id("b"), "1"))).await.unwrap();
+    let pulled = pull(&mut source, 51, 52).await;
+    let positions: Vec<u64> = pulled.iter().map(|event| event.position).collect();
+    assert_eq!(positions, [51, 52]);
+    worker.stop().await;
+    nats.stop().await;
+}

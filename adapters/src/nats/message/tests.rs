@@ -146,5 +146,5 @@ fn a_message_of_somebody_else_is_named_and_refused() {
     assert_eq!(refused, expected);
     let mut bare = received(message(debit(), None));
     bare.headers = None;
-    assert!(event(&bare).unwrap_err().to_string().ends_with("ce-id is missing"));
+    assert!(event(&bare).unwrap_err().to_string().ends_with("ce-subject is missing"));
 }
