@@ -5,8 +5,8 @@
 //! acknowledgement answers for everything before it.
 //!
 //! Returned events may be repeated, out of order, or have gaps: the server redelivers what was not
-//! acknowledged, and the stream may be gone. A consumer that was deleted, or is silent, or whose
-//! stream was created anew, is created again from where it was.
+//! acknowledged, and the stream may be gone. A consumer that was deleted, that cannot be pulled from
+//! [`STALLED`] times in a row, or whose stream was created anew, is created again from where it was.
 //!
 //! Bounds: a pull request asks for [`PULL`] messages, and one and a half of them are outstanding at most.
 //! An event has 20 KiB at the very most and usually one and a half, so that a source holds some two
@@ -55,6 +55,9 @@ const MAX_ACK_PENDING: i64 = 10 * PULL as i64;
 /// How long to leave a server alone that could not be pulled from.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// After how many failures in a row the consumer itself is taken to be at fault, and created anew.
+const STALLED: u32 = 2;
+
 /// What the clocks of the journal and of NATS may differ by.
 const CLOCK_SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
@@ -87,7 +90,8 @@ pub struct JetStreamSource {
     /// Where to acknowledge everything that was returned.
     last: Option<Subject>,
     retry_at: Instant,
-    is_failing: bool,
+    /// How often it has failed since it last went well.
+    failures: u32,
 }
 
 impl JetStreamSource {
@@ -108,7 +112,7 @@ impl JetStreamSource {
             skips: false,
             last: None,
             retry_at: Instant::now(),
-            is_failing: false,
+            failures: 0,
         }
     }
 
@@ -128,15 +132,16 @@ impl JetStreamSource {
         }
         let pulled = self.pull(max, deadline).await;
         match &pulled {
-            Ok(_) if self.is_failing => {
-                tracing::info!(consumer = self.consumer, "events are pulled again");
-                self.is_failing = false;
+            Ok(_) => {
+                if std::mem::take(&mut self.failures) > 0 {
+                    tracing::info!(consumer = self.consumer, "events are pulled again");
+                }
             }
-            Ok(_) => {}
             Err(error) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
+                if self.failures == 0 {
                     tracing::warn!(consumer = self.consumer, %error, "events are not pulled for now");
                 }
+                self.failures = self.failures.saturating_add(1);
                 self.messages = None;
                 self.last = None;
                 self.retry_at = Instant::now() + RETRY;
@@ -229,6 +234,10 @@ impl JetStreamSource {
     async fn open(&mut self) -> Result<pull::Stream, SourceError> {
         if !is_connected(&self.context.client()).await {
             return Err(SourceError::Away);
+        }
+        if self.failures >= STALLED {
+            // It may not be there; if it is something else, creating it fails the same way.
+            let _ = self.context.delete_consumer_from_stream(&self.consumer, LEDGER.name).await;
         }
         let found = self.context.get_consumer_from_stream(&self.consumer, LEDGER.name).await;
         let consumer: Consumer<pull::Config> = match found {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{Consumer, pull};
+use async_nats::jetstream::consumer::{Consumer, pull, push};
 use florin_adapters::nats::republish::{Range, republish};
 use florin_adapters::nats::source::{JetStreamSource, PULL, SourceError};
 use florin_adapters::nats::stream::LEDGER;
@@ -165,6 +165,26 @@ async fn a_consumer_that_is_deleted_under_its_source_is_created_again() {
     all_published(&store, &worker).await;
     let [(_, last)] = heads(&store).await[..] else { unreachable!() };
     pull(&mut source, after + 1, last).await;
+    worker.stop().await;
+    nats.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_cannot_be_pulled_from_is_created_anew() {
+    let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
+    let worker = nats.worker(&store).await;
+    deposits(&store, 50).await;
+    all_published(&store, &worker).await;
+    // Of that name there is one that pushes to somebody else.
+    let pushing = push::Config {
+        durable_name: Some("balance-0".to_owned()),
+        deliver_subject: "elsewhere".to_owned(),
+        ..push::Config::default()
+    };
+    let jetstream = nats.jetstream().await;
+    jetstream.create_consumer_on_stream(pushing, LEDGER.name).await.unwrap();
+    let pulled = pull(&mut source(&nats, 0).await, 1, 50).await;
+    assert_eq!(pulled, store.events().await);
     worker.stop().await;
     nats.stop().await;
 }
