@@ -340,6 +340,27 @@ impl Reads {
         Ok(list)
     }
 
+    /// Waits until models have these positions, for what is read elsewhere; what all of them have, by
+    /// partition, as far as it is known.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn wait_for(
+        &self,
+        models: &[&'static str],
+        least: &[(u32, u64)],
+    ) -> Result<Vec<(u32, u64)>, ReadError> {
+        let deadline = self.deadline();
+        for model in models {
+            self.reached(model, least, deadline).await?;
+        }
+        let position = |partition| {
+            let positions = models.iter().map(|model| self.inner.board.position(model, partition));
+            (partition, positions.min().unwrap_or(0))
+        };
+        Ok((0..self.inner.partitions).map(position).collect())
+    }
+
     fn deadline(&self) -> Instant {
         Instant::now() + WAIT
     }

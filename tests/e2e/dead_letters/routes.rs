@@ -9,11 +9,11 @@ use florin_projections::history::History;
 use florin_projections::read_model::Projection;
 use florin_projections::stats::Stats;
 use florin_tests::ask::{deposit, id, request};
-use florin_tests::feed::Manner;
 use florin_tests::flawed::{Flaw, Flawed};
 use florin_tests::fresh_fold::equals_fresh_fold;
+use florin_tests::lag::read_models_behind;
 use florin_tests::own_postgres::OwnPostgres;
-use florin_tests::projecting::{Running, all_caught_up, pool};
+use florin_tests::projecting::pool;
 use florin_tests::service::{Answer, Service};
 use florin_tests::store::{Store, eventually};
 use futures::future::join_all;
@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 /// A service, and read models of which the balance has a flaw, here and at the operators' desk.
 struct Flawful {
     service: Service,
-    runners: Vec<Running>,
     is_mended: Arc<AtomicBool>,
 }
 
@@ -38,10 +37,8 @@ impl Flawful {
         let flawed = Flawed::new(Balance, Flaw::Apply, 5, &is_mended);
         let models: [Arc<dyn Projection>; 4] =
             [Arc::new(flawed), Arc::new(Fraud), Arc::new(History), Arc::new(Stats)];
-        let run = |model| Running::start(&store, Arc::clone(model), 0, Manner::Faithful);
-        let runners = models.iter().map(run).collect();
         let service = Service::folding(store, &Settings::default(), models.to_vec()).await;
-        let this = Self { service, runners, is_mended };
+        let this = Self { service, is_mended };
         for wallet in ["alice", "bob", "alice", "bob", "alice"] {
             this.deposit(wallet).await;
         }
@@ -54,7 +51,12 @@ impl Flawful {
     }
 
     async fn caught_up(&self) {
-        all_caught_up(self.service.store(), &self.runners).await;
+        let pool = pool(self.service.store());
+        eventually("every read model has the whole journal", async || {
+            let behind = read_models_behind(&pool).await;
+            if behind.is_empty() { Ok(()) } else { Err(behind) }
+        })
+        .await;
     }
 
     fn mend(&self) {
@@ -94,7 +96,6 @@ impl Flawful {
     /// Every read model is right, and the journal as well.
     async fn finish(self) {
         equals_fresh_fold(self.service.store()).await;
-        drop(self.runners);
         self.service.finish().await;
     }
 }

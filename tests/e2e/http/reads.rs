@@ -98,6 +98,9 @@ async fn every_answer_says_what_it_is_as_of() {
         (format!("/wallets/{}/stats", id_in(0, 4, "nobody")), 404),
         (format!("/wallets?minPosition={source},{target}"), 200),
         ("/fraud/alerts".to_owned(), 200),
+        ("/fraud/alerts/largeOutflow:0-2".to_owned(), 404),
+        (format!("/dead-letters?minPosition={source},{target}"), 200),
+        ("/dead-letters/balance:0:1?minPosition=1".to_owned(), 404),
         ("/projections".to_owned(), 200),
     ] {
         let answer = service.get(&path).await;
@@ -262,6 +265,36 @@ async fn no_client_sees_a_wallet_go_back_in_time_whichever_model_it_asks() {
         () = writes => unreachable!("it goes on until the reads are done"),
     }
     other.finish().await;
+    service.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_crash_takes_back_is_not_told_until_it_is_there_again() {
+    let mut service = Service::start(1).await;
+    service.post("/wallets/a/deposit", json!({ "amount": 5 })).await.expect(201);
+    assert_eq!(service.get("/wallets/a").await.expect(200).text_of("balance"), "5.00");
+    service.stop_work().await;
+    // As a crash of Postgres does: batches do not wait for the disk. And connections end.
+    let crash = "UPDATE balances SET balance = 0, version = 1, position = 1;
+                 UPDATE checkpoints SET position = 1 WHERE projection = 'balance';
+                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                  WHERE query LIKE 'LISTEN%florin_projections%'
+                    AND datname = current_database()";
+    sqlx::raw_sql(crash).execute(&mut admin(&service).await).await.unwrap();
+    eventually("the model is known to be behind", async || {
+        let answer = service.get("/wallets/a").await;
+        if answer.status == 503 {
+            return Ok(());
+        }
+        // From memory, before the connection is missed.
+        assert_eq!(answer.expect(200).text_of("balance"), "5.00");
+        Err(answer)
+    })
+    .await;
+    let worker = service.worker();
+    let read = service.get("/wallets/a").await;
+    assert_eq!(read.expect(200).text_of("balance"), "5.00");
+    worker.stop().await;
     service.finish().await;
 }
 

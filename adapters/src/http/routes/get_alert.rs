@@ -1,17 +1,27 @@
-//! `GET /fraud/alerts/{id}`: what was found, and what was decided about it.
+//! `GET /fraud/alerts/{id}`: `minPosition?`; what was found, and what was decided about it.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use florin_projections::fraud::Fraud;
+use florin_projections::read_model::ReadModel;
 
 use crate::http::Api;
 use crate::http::alerts;
 use crate::http::path::AlertPath;
+use crate::http::position::{Least, as_of};
 use crate::http::problem::Problem;
 
 pub(super) async fn get(
     State(api): State<Api>,
     AlertPath(id): AlertPath,
+    least: Least,
 ) -> Result<Response, Problem> {
+    let least = least.by_partition(api.reads.partitions())?;
+    let positions = api.reads.wait_for(&[Fraud::NAME], &least).await?;
     let alert = api.fraud.show(&id).await.map_err(|error| alerts::away(&error))?;
-    alerts::alert(&alert.ok_or_else(|| alerts::not_found(&id))?)
+    let answer = match &alert {
+        Some(alert) => alerts::alert(alert)?,
+        None => alerts::not_found(&id).into_response(),
+    };
+    Ok(as_of(answer, &positions))
 }

@@ -1,14 +1,24 @@
-//! `GET /dead-letters`: `projection?` `wallet?` `state?` `limit?` `cursor?`; by projection, then in
-//! the order of the journal.
+//! `GET /dead-letters`: `projection?` `wallet?` `state?` `limit?` `cursor?` `minPosition?`; by
+//! projection, then in the order of the journal.
 
 use axum::extract::State;
 use axum::response::Response;
 
 use crate::http::Api;
 use crate::http::dead_letters::{self, Page};
+use crate::http::position::{Least, as_of};
 use crate::http::problem::Problem;
 
-pub(super) async fn get(State(api): State<Api>, page: Page) -> Result<Response, Problem> {
+pub(super) async fn get(
+    State(api): State<Api>,
+    least: Least,
+    page: Page,
+) -> Result<Response, Problem> {
     let Page { filter, after, limit } = page;
-    dead_letters::list(&api.dead_letters.list(&filter, after.as_ref(), limit).await?)
+    let mut models = api.dead_letters.projections();
+    models.retain(|model| filter.projection.as_deref().is_none_or(|asked| asked == *model));
+    let least = least.by_partition(api.reads.partitions())?;
+    let positions = api.reads.wait_for(&models, &least).await?;
+    let list = api.dead_letters.list(&filter, after.as_ref(), limit).await?;
+    Ok(as_of(dead_letters::list(&list)?, &positions))
 }
