@@ -12,11 +12,10 @@
 //!   ([`told`]), by whichever model.
 //! - **Nothing goes back in time**: for the same reason, and because a position is compared with
 //!   the one in the answer's own statement, also when a crash of Postgres took a model back.
-//!
 //! - **Ready means caught up**: see [`warm`].
 //!
 //! Bounds: a read waits [`WAIT`], then it is [`ReadError::Behind`]; [`CONNECTIONS`] to Postgres besides
-//! the one that listens; so many balances in memory as configured, some 500 bytes each.
+//! the one that listens; so many balances in memory as configured, about 1 KB each.
 
 mod board;
 mod cache;
