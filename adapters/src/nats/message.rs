@@ -145,7 +145,7 @@ pub fn event(message: &Message) -> Result<RecordedEvent, NotAnEvent> {
         header: header.to_string(),
         problem,
     };
-    let text = |value: Option<&'_ str>, name: &HeaderName| {
+    let text = |value: Option<&str>, name: &HeaderName| {
         let encoded = value.ok_or_else(|| wrong(name, "is missing"))?;
         let decoded = percent_decode_str(encoded).decode_utf8();
         decoded.map(Cow::into_owned).map_err(|_| wrong(name, "is not UTF-8"))

@@ -183,11 +183,14 @@ impl JetStreamSource {
     ) -> Result<Vec<RecordedEvent>, SourceError> {
         let mut messages = match self.messages.take() {
             Some(messages) => messages,
-            None if self.skips => {
-                self.messages = Some(self.reopen().await?);
-                return Ok(Vec::new());
+            None => {
+                let messages = self.open().await?;
+                if std::mem::take(&mut self.skips) {
+                    self.messages = Some(messages);
+                    return Ok(Vec::new());
+                }
+                messages
             }
-            None => self.open().await?,
         };
         let mut events = Vec::new();
         // The first one is waited for, those behind it are not.
@@ -216,46 +219,28 @@ impl JetStreamSource {
         self.last = message.message.reply;
     }
 
-    /// Creates the consumer anew, to begin with what comes from now on.
-    async fn reopen(&mut self) -> Result<pull::Stream, SourceError> {
-        if !is_connected(&self.context.client()).await {
-            return Err(SourceError::Away);
-        }
-        // It may not be there; if it is something else, creating it fails the same way.
-        let _ = self.context.delete_consumer_from_stream(&self.consumer, LEDGER.name).await;
-        let config = pull::Config { deliver_policy: DeliverPolicy::New, ..self.config() };
-        let consumer = self.context.create_consumer_on_stream(config, LEDGER.name).await;
-        let messages = self.messages_of(consumer.map_err(|error| self.broken(error))?).await?;
-        self.skips = false;
-        Ok(messages)
-    }
-
-    /// Finds or creates the consumer, and begins to pull.
+    /// Finds or creates the consumer, and begins to pull. One that is at fault, or has what is not
+    /// wanted, is created anew.
     async fn open(&mut self) -> Result<pull::Stream, SourceError> {
         if !is_connected(&self.context.client()).await {
             return Err(SourceError::Away);
         }
-        if self.failures >= STALLED {
+        let found = if self.skips || self.failures >= STALLED {
             // It may not be there; if it is something else, creating it fails the same way.
             let _ = self.context.delete_consumer_from_stream(&self.consumer, LEDGER.name).await;
-        }
-        let found = self.context.get_consumer_from_stream(&self.consumer, LEDGER.name).await;
+            None
+        } else {
+            self.context.get_consumer_from_stream(&self.consumer, LEDGER.name).await.ok()
+        };
         let consumer: Consumer<pull::Config> = match found {
-            Ok(consumer) => consumer,
+            Some(consumer) => consumer,
             // Not there, most likely; if it is something else, creating it fails the same way.
-            Err(_) => self
+            None => self
                 .context
                 .create_consumer_on_stream(self.config(), LEDGER.name)
                 .await
                 .map_err(|error| self.broken(error))?,
         };
-        self.messages_of(consumer).await
-    }
-
-    async fn messages_of(
-        &self,
-        consumer: Consumer<pull::Config>,
-    ) -> Result<pull::Stream, SourceError> {
         consumer
             .stream()
             .max_messages_per_batch(PULL)
@@ -279,8 +264,11 @@ impl JetStreamSource {
     }
 
     /// From a while before the wanted event was recorded: it was published after that. What comes
-    /// too much is skipped by its position.
+    /// too much is skipped by its position. From now on, where what there is is not wanted.
     fn deliver_policy(&self) -> DeliverPolicy {
+        if self.skips {
+            return DeliverPolicy::New;
+        }
         let start = self.since.and_then(|since| since.checked_sub_signed(CLOCK_SKEW));
         let nanoseconds = start.and_then(|start| start.timestamp_nanos_opt());
         let start = nanoseconds.and_then(|nanos| datetime::from_nanos(nanos.into()).ok());
