@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use florin_application::command::WalletState;
 use florin_domain::wallet::Status;
 use florin_domain::{Currency, Owner, WalletId};
@@ -16,6 +16,7 @@ use super::code::Code;
 use super::position::as_of;
 use super::problem::Problem;
 use super::query::{invalid, limit, parameters, parsed};
+use super::refusal::wallet_not_found;
 use crate::reads::{Found, KnownWallet};
 
 /// How many wallets a page has when nobody says.
@@ -85,6 +86,11 @@ impl<'a> From<&'a WalletRow> for WalletAnswer<'a> {
             stale_since: None,
         }
     }
+}
+
+/// A wallet that a read model does not know, up to a position.
+pub(super) fn unknown(id: &WalletId, partition: u32, position: u64) -> Response {
+    as_of(wallet_not_found(id).into_response(), &[(partition, position)])
 }
 
 /// A text that Postgres keeps as JSON.

@@ -3,12 +3,12 @@
 
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use florin_domain::WalletId;
 
 use crate::http::Api;
 use crate::http::path::WalletPath;
-use crate::http::position::{Least, as_of};
+use crate::http::position::Least;
 use crate::http::problem::Problem;
 use crate::http::refusal::wallet_not_found;
 use crate::http::wallets::{self, Consistency};
@@ -25,10 +25,7 @@ pub(super) async fn get(
     let found = api.reads.wallet(&id, least.in_partition(api.reads.partition_of(&id))).await?;
     match &found.wallet {
         Some(wallet) => wallets::known(&found, wallet),
-        None => {
-            let problem = wallet_not_found(&id).into_response();
-            Ok(as_of(problem, &[(found.partition, found.position)]))
-        }
+        None => Ok(wallets::unknown(&id, found.partition, found.position)),
     }
 }
 

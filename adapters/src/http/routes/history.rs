@@ -3,16 +3,16 @@
 
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use florin_domain::WalletId;
 use florin_projections::history::Page;
 
 use crate::http::Api;
 use crate::http::history::{self, HistoryQuery};
 use crate::http::path::WalletPath;
-use crate::http::position::{Least, as_of};
+use crate::http::position::Least;
 use crate::http::problem::Problem;
-use crate::http::refusal::wallet_not_found;
+use crate::http::wallets;
 
 pub(super) async fn get(
     State(api): State<Api>,
@@ -38,8 +38,7 @@ pub(super) async fn page(
     let page = api.reads.history(id, least, filter, *place, *limit).await?;
     // A wallet without entries may be one that was never opened.
     if page.entries.is_empty() && api.reads.wallet(id, least).await?.wallet.is_none() {
-        let problem = wallet_not_found(id).into_response();
-        return Ok(as_of(problem, &[(partition, page.at.position)]));
+        return Ok(wallets::unknown(id, partition, page.at.position));
     }
     render(id, partition, &page)
 }

@@ -3,14 +3,14 @@
 
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::http::Api;
 use crate::http::path::WalletPath;
-use crate::http::position::{Least, as_of};
+use crate::http::position::Least;
 use crate::http::problem::Problem;
-use crate::http::refusal::wallet_not_found;
 use crate::http::stats;
+use crate::http::wallets;
 
 pub(super) async fn get(
     State(api): State<Api>,
@@ -22,9 +22,6 @@ pub(super) async fn get(
     let summary = api.reads.stats(&id, least.in_partition(partition), stats::days(&uri)?).await?;
     match &summary.stats {
         Some(sums) => stats::summary(&id, partition, sums, &summary),
-        None => {
-            let problem = wallet_not_found(&id).into_response();
-            Ok(as_of(problem, &[(partition, summary.at.position)]))
-        }
+        None => Ok(wallets::unknown(&id, partition, summary.at.position)),
     }
 }
