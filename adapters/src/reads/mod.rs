@@ -95,12 +95,6 @@ pub trait AsOf {
     fn position_in(&self, partition: u32) -> u64;
 }
 
-impl AsOf for ReadAt {
-    fn position_in(&self, _: u32) -> u64 {
-        self.position
-    }
-}
-
 impl<T> AsOf for (Option<T>, ReadAt) {
     fn position_in(&self, _: u32) -> u64 {
         self.1.position

@@ -19,18 +19,6 @@ pub enum State {
     Retrying,
 }
 
-impl State {
-    /// As operators are told.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::CatchingUp => "catching-up",
-            Self::Following => "following",
-            Self::Retrying => "retrying",
-        }
-    }
-}
-
 /// How a projection is in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
