@@ -14,6 +14,7 @@
 //! | `outbox` | publishes alerts and dead letters |
 //! | `republish` | publishes a range again |
 //! | `source` | a durable consumer for one projection and partition |
+//! | `trim` | drops the oldest messages before the stream is full |
 //!
 //! JetStream may lose, repeat and reorder messages; the journal is the only truth. Whoever reads the
 //! stream counts positions, skips what it has and reads the rest from the journal.
@@ -26,5 +27,6 @@ pub mod relay;
 pub mod republish;
 pub mod source;
 pub mod stream;
+pub mod trim;
 
 pub use connect::{NatsError, connect};

@@ -7,7 +7,7 @@
 //! relay_cursors ◀─ keep: one UPDATE for many ◀─┘
 //! ```
 //!
-//! The three parts run side by side in one task: while one page is sent the next is read, and the
+//! The parts run side by side in one task: while one page is sent the next is read, and the
 //! cursor follows without anybody waiting for it. Whatever fails ends the attempt, and the next one
 //! begins at the cursor: events may be published twice and are never left out. The server drops the
 //! second one within its window of duplicates, and readers skip by position.
@@ -34,6 +34,7 @@ use super::connect::is_connected;
 use super::message::message;
 use super::publisher::{PublishFailure, Publisher};
 use super::stream::{LEDGER, StreamSettings, ensure};
+use super::trim::keep_below;
 use crate::postgres::heads::Heads;
 use crate::postgres::relay_cursor;
 
@@ -200,10 +201,12 @@ impl Relay {
         self.status.send_modify(|status| status.cursor = cursor);
         let (publisher, mut answers) = Publisher::after(self.client.clone(), cursor).await?;
         let collect = async { Ok(publisher.collect(&mut answers).await?) };
-        let (never, _, _) = try_join!(
+        let trim = async { Ok(keep_below(&self.client, self.settings.max_bytes).await) };
+        let (never, _, _, _) = try_join!(
             collect,
             self.feed(&publisher, cursor),
             self.keep(publisher.acknowledged(), cursor),
+            trim,
         )?;
         Ok(never)
     }

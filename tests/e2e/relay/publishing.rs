@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use florin_adapters::nats::relay::{PAGE, Relay, RelayState};
-use florin_adapters::nats::stream::StreamSettings;
+use florin_adapters::nats::stream::{LEDGER, StreamSettings};
+use florin_adapters::nats::trim::{FULL, STEP};
 use florin_adapters::postgres::heads::{Heads, POLL};
 use florin_adapters::postgres::relay_cursor;
 use florin_application::journal::{Batch, Head};
@@ -17,6 +18,19 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use super::business;
+
+/// More than two pages of events in one partition.
+async fn three_pages(store: &Store) {
+    let count = 2 * i64::try_from(PAGE).unwrap() + 1;
+    let wallet = id("a");
+    let mut long: Batch = batch(0, Head::EMPTY);
+    wallet_event(&mut long, &wallet, 1, &opened(), 0);
+    for cents in 1..count {
+        let sequence = u64::try_from(cents).unwrap() + 1;
+        wallet_event(&mut long, &wallet, sequence, &deposited(1, cents), cents);
+    }
+    store.partition(0).append(&long).await.unwrap();
+}
 
 /// Longer than any test: what happens before it was not found by looking.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -96,20 +110,47 @@ async fn a_head_that_nobody_notified_is_found_by_looking() {
 #[tokio::test]
 async fn a_long_journal_is_published_page_by_page() {
     let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
-    let count = 2 * i64::try_from(PAGE).unwrap() + 1;
-    let wallet = id("a");
-    let mut writer = store.partition(0);
-    let mut long: Batch = batch(0, Head::EMPTY);
-    wallet_event(&mut long, &wallet, 1, &opened(), 0);
-    for cents in 1..count {
-        let sequence = u64::try_from(cents).unwrap() + 1;
-        wallet_event(&mut long, &wallet, sequence, &deposited(1, cents), cents);
-    }
-    writer.append(&long).await.unwrap();
+    three_pages(&store).await;
     let worker = nats.worker(&store).await;
     all_published(&store, &worker).await;
     assert_eq!(nats.events(0).await, store.events().await);
     worker.stop().await;
+    nats.stop().await;
+}
+
+#[tokio::test]
+async fn the_oldest_messages_go_in_one_step_before_the_stream_is_full() {
+    let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
+    three_pages(&store).await;
+    let max_bytes: i64 = 2 << 20;
+    let settings = StreamSettings { max_bytes, ..StreamSettings::default() };
+    let pool = pool(&store).clone();
+    let heads = Heads::follow(pool.clone(), 1);
+    let relay = Relay::new(0, pool, reader(&store), nats.client().await, settings, heads);
+    let handle = relay.handle();
+    let relaying = tokio::spawn(async move { relay.run().await });
+    let head = store.events().await.len() as u64;
+    eventually("everything is published", async || match handle.status().cursor {
+        cursor if cursor == head => Ok(()),
+        cursor => Err(cursor),
+    })
+    .await;
+    // The journal is larger than the stream, so that the server itself kept the bound so far.
+    let stream = nats.jetstream().await.get_stream(LEDGER.name).await.unwrap();
+    let percent = async || {
+        let state = stream.get_info().await.unwrap().state;
+        state.bytes * 100 / max_bytes.unsigned_abs()
+    };
+    let left = eventually("there is room in the stream", async || match percent().await {
+        left if left < FULL => Ok(left),
+        full => Err(full),
+    })
+    .await;
+    assert!(left + STEP + 1 >= FULL, "no more than a step goes: {left} %");
+    let positions = nats.positions(0).await;
+    assert_eq!(positions.last(), Some(&head), "the newest stay");
+    assert_eq!(positions.len() as u64, head + 1 - positions[0], "without a hole");
+    relaying.abort();
     nats.stop().await;
 }
 
