@@ -99,10 +99,15 @@ impl Store {
 
 /// Every event in Postgres as of one moment, partition by partition.
 pub async fn recorded(pool: &PgPool) -> Vec<RecordedEvent> {
+    newest(pool, u64::MAX).await
+}
+
+/// The last so many events of each partition.
+pub async fn newest(pool: &PgPool, count: u64) -> Vec<RecordedEvent> {
     let mut snapshot = snapshot(pool).await.unwrap();
     let mut events = Vec::new();
-    for (partition, ..) in heads(&mut *snapshot).await.unwrap() {
-        let mut position = 0;
+    for (partition, head, _) in heads(&mut *snapshot).await.unwrap() {
+        let mut position = head.saturating_sub(count);
         loop {
             let page = page(&mut *snapshot, partition, position, PAGE).await.unwrap();
             let Some(last) = page.last() else { break };

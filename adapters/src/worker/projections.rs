@@ -12,7 +12,7 @@ use florin_projections::runner::{self, Progress, Runner};
 
 use super::Parts;
 use super::source::WakingSource;
-use crate::nats::source::JetStreamSource;
+use crate::nats::source::{JetStreamSource, Share};
 use crate::postgres::PostgresJournal;
 use crate::postgres::heads::Heads;
 use crate::postgres::recent::RecentJournal;
@@ -66,7 +66,8 @@ impl Work {
     /// Keeps the read model up to date for ever. To be run under the lease, and dropped with it.
     pub(super) async fn run(&self) -> Infallible {
         let _stopped = Stopped(&self.progress);
-        let jetstream = |nats| JetStreamSource::new(nats, self.model.name(), self.partition, None);
+        let share = Share { partition: self.partition, partitions: self.journal.partitions() };
+        let jetstream = |nats| JetStreamSource::new(nats, self.model.name(), share, None);
         let jetstream = self.nats.clone().map(jetstream);
         let source = WakingSource::new(jetstream, self.heads.clone(), self.partition);
         let runner = Runner::new(runner::Parts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{Consumer, pull, push};
 use florin_adapters::nats::republish::{Range, republish};
-use florin_adapters::nats::source::{JetStreamSource, PULL, SourceError};
+use florin_adapters::nats::source::{JetStreamSource, PULL, Share, SourceError};
 use florin_adapters::nats::stream::LEDGER;
 use florin_application::journal::Head;
 use florin_domain::journal::RecordedEvent;
@@ -16,6 +16,9 @@ use florin_tests::store::{DEADLINE, Store, eventually};
 use tokio::time::Instant;
 
 use super::business;
+
+/// The only partition.
+const ALONE: Share = Share { partition: 0, partitions: 1 };
 
 /// How long a call waits for events that there are.
 const WAIT: Duration = Duration::from_millis(500);
@@ -42,8 +45,9 @@ async fn pull(source: &mut JetStreamSource, first: u64, last: u64) -> Vec<Record
     }
 }
 
-async fn source(nats: &OwnNats, partition: u32) -> JetStreamSource {
-    JetStreamSource::new(nats.client().await, "balance", partition, None)
+async fn source(nats: &OwnNats, store: &Store, partition: u32) -> JetStreamSource {
+    let share = Share { partition, partitions: store.partitions() };
+    JetStreamSource::new(nats.client().await, "balance", share, None)
 }
 
 /// So many events of one wallet.
@@ -68,7 +72,7 @@ async fn a_source_gives_every_event_of_its_partition_once_and_goes_on_where_it_w
         all_published(&store, &worker).await;
         let before = heads(&store).await;
         for (partition, head) in &before {
-            let mut source = source(&nats, *partition).await;
+            let mut source = source(&nats, &store, *partition).await;
             let pulled = pull(&mut source, 1, *head).await;
             let expected = store.events().await;
             let expected = expected.into_iter().filter(|event| event.partition == *partition);
@@ -78,7 +82,7 @@ async fn a_source_gives_every_event_of_its_partition_once_and_goes_on_where_it_w
         business(&ledger, &store, 3).await;
         all_published(&store, &worker).await;
         for ((partition, before), (_, head)) in before.into_iter().zip(heads(&store).await) {
-            let pulled = pull(&mut source(&nats, partition).await, before + 1, head).await;
+            let pulled = pull(&mut source(&nats, &store, partition).await, before + 1, head).await;
             let positions: Vec<u64> = pulled.iter().map(|event| event.position).collect();
             assert_eq!(positions, (before + 1..=head).collect::<Vec<_>>(), "what was acknowledged");
         }
@@ -94,7 +98,7 @@ async fn more_than_a_pull_request_is_pulled_in_batches() {
     let count = u64::try_from(PULL).unwrap() * 3;
     deposits(&store, count).await;
     all_published(&store, &worker).await;
-    let pulled = pull(&mut source(&nats, 0).await, 1, count).await;
+    let pulled = pull(&mut source(&nats, &store, 0).await, 1, count).await;
     assert_eq!(pulled, store.events().await);
     worker.stop().await;
     nats.stop().await;
@@ -106,7 +110,7 @@ async fn a_batch_is_all_that_is_there_however_much_it_is() {
     let worker = nats.worker(&store).await;
     deposits(&store, u64::try_from(PULL).unwrap() * 2).await;
     all_published(&store, &worker).await;
-    let mut source = source(&nats, 0).await;
+    let mut source = source(&nats, &store, 0).await;
     assert_eq!(source.next(1, DEADLINE).await.unwrap().len(), 1);
     let jetstream = nats.jetstream().await;
     eventually("all that was asked for is under way", async || {
@@ -130,7 +134,7 @@ async fn a_batch_comes_as_soon_as_anything_is_there() {
     let (ledger, worker) = (store.process(), nats.worker(&store).await);
     ledger.submit(request(deposit(&id("a"), "1.00"))).await.unwrap();
     all_published(&store, &worker).await;
-    let mut source = source(&nats, 0).await;
+    let mut source = source(&nats, &store, 0).await;
     pull(&mut source, 1, 2).await;
     let started = Instant::now();
     let (batch, answer) = tokio::join!(
@@ -151,7 +155,7 @@ async fn a_consumer_that_is_deleted_under_its_source_is_created_again() {
     business(&ledger, &store, 1).await;
     all_published(&store, &worker).await;
     let [(_, before)] = heads(&store).await[..] else { unreachable!() };
-    let mut source = source(&nats, 0).await;
+    let mut source = source(&nats, &store, 0).await;
     pull(&mut source, 1, before).await;
     let jetstream = nats.jetstream().await;
     jetstream.delete_consumer_from_stream("balance-0", LEDGER.name).await.unwrap();
@@ -183,7 +187,7 @@ async fn a_consumer_that_cannot_be_pulled_from_is_created_anew() {
     };
     let jetstream = nats.jetstream().await;
     jetstream.create_consumer_on_stream(pushing, LEDGER.name).await.unwrap();
-    let pulled = pull(&mut source(&nats, 0).await, 1, 50).await;
+    let pulled = pull(&mut source(&nats, &store, 0).await, 1, 50).await;
     assert_eq!(pulled, store.events().await);
     worker.stop().await;
     nats.stop().await;
@@ -196,7 +200,7 @@ async fn a_source_survives_the_death_of_nats() {
     business(&ledger, &store, 1).await;
     all_published(&store, &worker).await;
     let [(_, before)] = heads(&store).await[..] else { unreachable!() };
-    let mut source = source(&nats, 0).await;
+    let mut source = source(&nats, &store, 0).await;
     pull(&mut source, 1, before).await;
     nats.kill_hard().await;
     business(&ledger, &store, 2).await;
@@ -217,12 +221,14 @@ async fn what_is_published_again_comes_again_and_what_is_not_ours_is_skipped() {
     business(&ledger, &store, 1).await;
     all_published(&store, &worker).await;
     let [(_, head)] = heads(&store).await[..] else { unreachable!() };
-    let mut source = source(&nats, 0).await;
+    let mut source = source(&nats, &store, 0).await;
     let first = pull(&mut source, 1, head).await;
     let client = nats.client().await;
     let jetstream = nats.jetstream().await;
     let foreign = jetstream.publish("ledger.0.wallet.a.Nonsense", "{}".into()).await.unwrap();
     foreign.await.unwrap();
+    // Of a partition that this ledger does not have.
+    nats.publish([RecordedEvent { partition: 1, ..first[0].clone() }], "foreign").await;
     let range = Range { partition: 0, from: 1, to: head };
     republish(pool(&store), &client, range, "once", |_| ()).await.unwrap();
     assert_eq!(pull(&mut source, 1, head).await, first, "the same events, and nothing else");
@@ -237,10 +243,10 @@ async fn a_new_consumer_begins_where_its_projection_is() {
     business(&ledger, &store, 1).await;
     all_published(&store, &worker).await;
     let later = chrono::Utc::now() + chrono::TimeDelta::hours(1);
-    let mut source = JetStreamSource::new(nats.client().await, "stats", 0, Some(later));
+    let mut source = JetStreamSource::new(nats.client().await, "stats", ALONE, Some(later));
     assert_eq!(source.next(100, WAIT).await.unwrap(), [], "all of it was before");
     let soon = chrono::Utc::now();
-    let mut source = JetStreamSource::new(nats.client().await, "history", 0, Some(soon));
+    let mut source = JetStreamSource::new(nats.client().await, "history", ALONE, Some(soon));
     let [(_, head)] = heads(&store).await[..] else { unreachable!() };
     pull(&mut source, 1, head).await;
     worker.stop().await;
@@ -253,7 +259,7 @@ async fn what_is_skipped_does_not_come_and_what_follows_does() {
     let worker = nats.worker(&store).await;
     deposits(&store, 50).await;
     all_published(&store, &worker).await;
-    let mut source = source(&nats, 0).await;
+    let mut source = source(&nats, &store, 0).await;
     assert_eq!(source.next(1, DEADLINE).await.unwrap().len(), 1);
     source.skip();
     assert_eq!(
