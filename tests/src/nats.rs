@@ -25,6 +25,10 @@ use tempfile::TempDir;
 use crate::lag;
 use crate::store::{Store, eventually};
 
+/// How many messages a test has in flight: fewer than those after which the client waits for an
+/// acknowledgement to be taken.
+const IN_FLIGHT: usize = 1_000;
+
 /// A server in a directory of its own.
 pub struct OwnNats {
     server: PrivateNats,
@@ -107,15 +111,22 @@ impl OwnNats {
     /// server does not know them, whatever it has. Returns when it has them all.
     pub async fn publish(&self, events: impl IntoIterator<Item = RecordedEvent>, suffix: &str) {
         let jetstream = self.jetstream().await;
-        let mut acknowledged = Vec::new();
-        for event in events {
-            let OutboundMessage { subject, headers, payload, .. } = message(event, Some(suffix));
-            let sent = jetstream.publish_with_headers(subject, headers.unwrap(), payload);
-            acknowledged.push(sent.await.unwrap());
-        }
-        for sent in acknowledged {
-            let ack = sent.await.unwrap();
-            assert!(!ack.duplicate, "the server takes it for one that it has");
+        let mut events = events.into_iter();
+        loop {
+            let mut acknowledged = Vec::new();
+            for event in events.by_ref().take(IN_FLIGHT) {
+                let OutboundMessage { subject, headers, payload, .. } =
+                    message(event, Some(suffix));
+                let sent = jetstream.publish_with_headers(subject, headers.unwrap(), payload);
+                acknowledged.push(sent.await.unwrap());
+            }
+            if acknowledged.is_empty() {
+                break;
+            }
+            for sent in acknowledged {
+                let ack = sent.await.unwrap();
+                assert!(!ack.duplicate, "the server takes it for one that it has");
+            }
         }
     }
 

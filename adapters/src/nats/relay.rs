@@ -12,8 +12,9 @@
 //! begins at the cursor: events may be published twice and are never left out. The server drops the
 //! second one within its window of duplicates, and readers skip by position.
 //!
-//! A stream that is gone is created again. What it held is not published again: whoever reads it
-//! counts positions and finds the rest in the journal.
+//! A stream that is gone is created again, and one that is empty and takes nothing is replaced. What
+//! it held is not published again: whoever reads it counts positions and finds the rest in the
+//! journal.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::connect::is_connected;
 use super::message::message;
 use super::publisher::{PublishFailure, Publisher};
-use super::stream::{LEDGER, StreamSettings, ensure};
+use super::stream::{LEDGER, StreamSettings, delete_empty, ensure};
 use super::trim::keep_below;
 use crate::postgres::heads::Heads;
 use crate::postgres::relay_cursor;
@@ -56,6 +57,13 @@ pub const CURSOR_TRUST: Duration = Duration::from_secs(1);
 
 /// The first and the longest wait after a failure.
 pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How long to leave the server alone when the stream is gone: nats-server 2.9 takes a moment to
+/// delete one, and what is created within it is broken.
+pub const DELETION_REST: Duration = Duration::from_millis(500);
+
+/// After how many attempts in a row that end because of the stream it is taken to be at fault.
+pub const IN_VAIN: u32 = 4;
 
 /// The lease under which a partition is published.
 pub fn lease_of(partition: u32) -> String {
@@ -93,6 +101,37 @@ pub enum RelayError {
     },
 }
 
+impl RelayError {
+    /// Whether the stream is there and does not take the events, or cannot be had.
+    fn is_of_the_stream(&self) -> bool {
+        match self {
+            Self::Stream(_) => true,
+            Self::Publish(failure) => match failure {
+                PublishFailure::NoStream
+                | PublishFailure::Refused(_)
+                | PublishFailure::Silent { .. } => true,
+                PublishFailure::Away | PublishFailure::Send(_) | PublishFailure::Subscribe(_) => {
+                    false
+                }
+            },
+            Self::Journal(_) | Self::Away(_) | Self::Moved(_) | Self::Gap { .. } => false,
+        }
+    }
+
+    /// How long to wait at least before the next attempt.
+    fn rest(&self) -> Duration {
+        match self {
+            Self::Publish(PublishFailure::NoStream) => DELETION_REST,
+            Self::Publish(_)
+            | Self::Stream(_)
+            | Self::Journal(_)
+            | Self::Away(_)
+            | Self::Moved(_)
+            | Self::Gap { .. } => Duration::ZERO,
+        }
+    }
+}
+
 /// What a relay does just now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayState {
@@ -113,6 +152,8 @@ pub struct RelayStatus {
     pub state: RelayState,
     /// Up to where everything is published, as far as this process knows.
     pub cursor: u64,
+    /// How many attempts in a row have failed.
+    pub failures: u32,
     /// Why it waits, or last waited.
     pub last_error: Option<Arc<str>>,
 }
@@ -159,7 +200,7 @@ impl Relay {
         heads: Heads,
     ) -> Self {
         let state = RelayState::Standby;
-        let status = RelayStatus { partition, state, cursor: 0, last_error: None };
+        let status = RelayStatus { partition, state, cursor: 0, failures: 0, last_error: None };
         let status = watch::channel(status).0;
         Self { partition, pool, journal, client, settings, heads, status }
     }
@@ -177,16 +218,32 @@ impl Relay {
     /// Publishes for ever. To be run under the lease, and dropped with it.
     pub async fn run(&self) -> Infallible {
         let _standby = Standby(&self.status);
-        let mut wait = BACKOFF.0;
+        let (mut wait, mut in_vain) = (BACKOFF.0, 0);
         loop {
             let before = self.status.borrow().cursor;
             let Err(error) = self.attempt().await;
             if self.status.borrow().cursor > before {
-                wait = BACKOFF.0;
+                (wait, in_vain) = (BACKOFF.0, 0);
             }
             self.fails(&error);
-            sleep(wait).await;
+            sleep(wait.max(error.rest())).await;
             wait = (wait * 2).min(BACKOFF.1);
+            in_vain = if error.is_of_the_stream() { in_vain + 1 } else { 0 };
+            if in_vain >= IN_VAIN {
+                self.renew().await;
+                in_vain = 0;
+            }
+        }
+    }
+
+    /// Deletes the stream if it is empty, so that the next attempt creates it anew: one that takes
+    /// nothing is of no use, and one that has something is left to its operator.
+    async fn renew(&self) {
+        let partition = self.partition;
+        match delete_empty(&self.client, LEDGER).await {
+            Ok(true) => tracing::warn!(partition, "the stream took nothing, and is created anew"),
+            Ok(false) => {}
+            Err(error) => tracing::debug!(partition, %error, "the stream cannot be looked at"),
         }
     }
 
@@ -296,6 +353,7 @@ impl Relay {
             if status.state == RelayState::Waiting {
                 tracing::info!(partition, "events are published again");
             }
+            status.failures = 0;
             std::mem::replace(&mut status.state, RelayState::Publishing) != RelayState::Publishing
         });
     }
@@ -310,6 +368,7 @@ impl Relay {
                 }
             }
             status.state = RelayState::Waiting;
+            status.failures = status.failures.saturating_add(1);
             status.last_error = Some(error.to_string().into());
         });
     }

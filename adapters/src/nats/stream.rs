@@ -6,6 +6,7 @@
 //! always in 2.9. What a power cut takes is read from the journal, or published again by
 //! `florin relay republish`.
 
+use std::error::Error;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -77,7 +78,8 @@ pub(super) fn jetstream(client: Client) -> jetstream::Context {
     ContextBuilder::new().timeout(ANSWER_WAIT).build(client)
 }
 
-/// Creates the stream, or changes its settings to these.
+/// Creates the stream, or changes its settings to these. A stream that is as it should be is left
+/// alone: to update one while another client deletes it can end nats-server 2.9.
 ///
 /// # Errors
 /// What the server says: it is away, or has not that much space, or not that many replicas.
@@ -86,7 +88,7 @@ pub async fn ensure(
     stream: Stream,
     settings: &StreamSettings,
 ) -> Result<(), CreateStreamError> {
-    let config = Config {
+    let wanted = Config {
         name: stream.name.to_owned(),
         subjects: vec![stream.subjects.to_owned()],
         storage: StorageType::File,
@@ -99,6 +101,38 @@ pub async fn ensure(
         duplicate_window: settings.duplicate_window.min(settings.max_age),
         ..Config::default()
     };
-    jetstream(client.clone()).create_or_update_stream(config).await?;
+    let jetstream = jetstream(client.clone());
+    if let Ok(found) = jetstream.get_stream(stream.name).await
+        && is_as(&found.cached_info().config, &wanted)
+    {
+        return Ok(());
+    }
+    jetstream.create_or_update_stream(wanted).await?;
     Ok(())
+}
+
+/// Whether all that is set here is as wanted; the server fills in the rest.
+fn is_as(found: &Config, wanted: &Config) -> bool {
+    let settings = |config: &Config| {
+        let Config { num_replicas, max_age, max_bytes, duplicate_window, .. } = *config;
+        let kind = (config.storage, config.retention, config.discard);
+        (config.subjects.clone(), kind, num_replicas, max_age, max_bytes, duplicate_window)
+    };
+    settings(found) == settings(wanted)
+}
+
+/// Deletes the stream if there is nothing in it; says whether it did.
+///
+/// # Errors
+/// What the server says.
+pub(super) async fn delete_empty(
+    client: &Client,
+    stream: Stream,
+) -> Result<bool, Box<dyn Error + Send + Sync>> {
+    let jetstream = jetstream(client.clone());
+    let found = jetstream.get_stream(stream.name).await?;
+    if found.cached_info().state.messages > 0 {
+        return Ok(false);
+    }
+    Ok(jetstream.delete_stream(stream.name).await?.success)
 }

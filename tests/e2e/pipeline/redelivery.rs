@@ -19,7 +19,7 @@ const TIMES: u32 = 2;
 
 /// How many of a partition's events, the newest, are published again each time: everything in a
 /// short run, and in a long one what keeps a round as short.
-const AGAIN: u64 = 5_000;
+const AGAIN: u64 = 2_000;
 
 /// `florin relay republish` of the newest that are there now.
 async fn republish_newest(pipeline: &Pipeline) {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::Config;
-use florin_adapters::nats::relay::RelayState;
+use async_nats::jetstream::stream::{Config, StorageType};
+use florin_adapters::nats::relay::{IN_VAIN, RelayState};
+use florin_adapters::nats::stream::LEDGER;
 use florin_adapters::postgres::relay_cursor;
 use florin_adapters::worker::Worker;
 use florin_tests::ask::{deposit, id, keyed, movement, request};
@@ -143,6 +144,33 @@ async fn a_stream_that_was_deleted_is_created_again_and_not_filled() {
     all_published(&store, &worker).await;
     let [(_, after)] = heads(&store).await[..] else { unreachable!() };
     assert_eq!(nats.positions(0).await, (before + 1..=after).collect::<Vec<_>>());
+    worker.stop().await;
+    nats.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_used_is_created_anew_once_it_is_empty() {
+    let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
+    // A stream cannot be moved from memory to a file.
+    let jetstream = nats.jetstream().await;
+    let subjects = vec![LEDGER.subjects.to_owned()];
+    let name = LEDGER.name.to_owned();
+    let config = Config { name, subjects, storage: StorageType::Memory, ..Config::default() };
+    let stream = jetstream.create_stream(config).await.unwrap();
+    let kept = jetstream.publish("ledger.kept", "by somebody".into()).await.unwrap();
+    kept.await.unwrap();
+    let worker = nats.worker(&store).await;
+    store.process().submit(request(deposit(&id("a"), "1.00"))).await.unwrap();
+    eventually("the relay has tried more often than in vain", async || {
+        let logged = worker.relays()[0].status();
+        if logged.failures > IN_VAIN { Ok(()) } else { Err(logged) }
+    })
+    .await;
+    assert_eq!(stream.get_info().await.unwrap().state.messages, 1, "what is not empty stays");
+    stream.purge().await.unwrap();
+    all_published(&store, &worker).await;
+    let found = jetstream.get_stream(LEDGER.name).await.unwrap();
+    assert_eq!(found.cached_info().config.storage, StorageType::File);
     worker.stop().await;
     nats.stop().await;
 }
