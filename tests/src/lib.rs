@@ -5,6 +5,7 @@
 //! | [`cluster`] | a database of its own in one private Postgres |
 //! | [`store`] | a fresh journal, in memory or in a real Postgres, and a ledger on it |
 //! | [`ask`] | words for the requests that tests send to a ledger |
+//! | [`contract`] | the OpenAPI document, against which every answer is held |
 //! | [`service`] | the service in this process, behind HTTP |
 //! | [`nats`] | a NATS for one test alone, what is published there, and workers on it |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
@@ -24,6 +25,7 @@
 pub mod ask;
 pub mod batches;
 pub mod cluster;
+pub mod contract;
 pub mod feed;
 pub mod flawed;
 pub mod fresh_fold;

@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::contract;
 use crate::projecting::reader;
 use crate::store::Store;
 
@@ -133,6 +134,17 @@ impl Service {
         send(request).await
     }
 
+    /// Sends a request without a body.
+    pub async fn call(&self, method: Method, path: &str) -> Answer {
+        send(self.request(method, path)).await
+    }
+
+    /// A page for people, as text.
+    pub async fn page(&self, path: &str) -> String {
+        let response = self.request(Method::GET, path).send().await.unwrap();
+        response.error_for_status().unwrap().text().await.unwrap()
+    }
+
     /// A request without a body, to be completed by the test.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
@@ -187,18 +199,23 @@ fn work(store: &Store, models: Vec<Arc<dyn Projection>>) -> Worker {
     .unwrap()
 }
 
-/// Sends a request and takes the whole answer in.
+/// Sends a request, takes the whole answer in, and holds it against the contract.
 pub async fn send(request: RequestBuilder) -> Answer {
     try_send(request).await.unwrap()
 }
 
 /// The same, where the service may be away.
 pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
-    let response = request.send().await?;
+    let (client, request) = request.build_split();
+    let request = request?;
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let text = response.text().await?;
     let body = serde_json::from_str(&text).unwrap_or_default();
-    Ok(Answer { status, headers, text, body })
+    let answer = Answer { status, headers, text, body };
+    contract::check(&method, &path, &answer);
+    Ok(answer)
 }
 
 /// What came back.

@@ -4,6 +4,7 @@ mod dev;
 mod dlq;
 mod migrate;
 mod monkey;
+mod openapi;
 mod relay;
 mod serve;
 mod service;
@@ -38,6 +39,9 @@ enum Verb {
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
     Dlq(dlq::DlqArgs),
+    /// Print the OpenAPI document of the routes.
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApiArgs),
     /// Stress a deployment with random money and check every answer.
     Monkey(monkey::MonkeyVerb),
 }
@@ -55,6 +59,7 @@ pub async fn run() -> ExitCode {
         Verb::Dlq(args) => dlq::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
+        Verb::OpenApi(args) => openapi::run(&args),
         Verb::Monkey(args) => monkey::run(&args).await,
     };
     done.unwrap_or_else(|error| {

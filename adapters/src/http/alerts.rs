@@ -12,10 +12,13 @@ use florin_projections::fraud::review::{
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use utoipa::{IntoParams, ToSchema};
+
 use super::Api;
 use super::answer::{self, REPLAYED, Time};
 use super::call::Call;
 use super::code::Code;
+use super::openapi::types;
 use super::position::as_of;
 use super::problem::{Member, Problem};
 use super::query::{self, parsed, time};
@@ -32,14 +35,29 @@ pub(super) struct Page {
 }
 
 /// The query as it is written.
-#[derive(Debug, Deserialize)]
-struct Parameters {
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Parameters {
+    /// Of this wallet.
+    #[param(value_type = Option<types::WalletName>)]
     wallet: Option<String>,
+    /// Of this rule.
+    #[param(value_type = Option<String>)]
     rule: Option<String>,
+    /// In this state.
+    #[param(value_type = Option<types::AlertState>)]
     state: Option<String>,
+    /// Found in events not before.
+    #[param(value_type = Option<Time>)]
     from: Option<String>,
+    /// Found in events before.
+    #[param(value_type = Option<Time>)]
     to: Option<String>,
+    /// The `nextCursor` of the page before.
+    #[param(value_type = Option<String>)]
     cursor: Option<String>,
+    /// How many alerts a page has; 50 if nobody says.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
@@ -61,28 +79,37 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
 }
 
 /// An alert as clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct AlertAnswer<'a> {
+#[schema(as = Alert)]
+pub(super) struct AlertAnswer<'a> {
     id: &'a str,
     rule: &'static str,
+    #[schema(value_type = types::WalletName)]
     wallet_id: &'a WalletId,
+    #[schema(value_type = types::AlertState)]
     state: &'static str,
     at: Time,
     reason: &'a str,
     count: usize,
+    #[schema(value_type = types::Amount)]
     sum: Decimal,
+    #[schema(value_type = types::CurrencyCode)]
     currency: Currency,
+    #[schema(value_type = types::EventName)]
     event: EventId,
     partition: u32,
     position: u64,
+    #[schema(value_type = [types::EventName])]
     evidence: &'a [EventId],
     decisions: Vec<DecisionAnswer<'a>>,
     published_at: Option<Time>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Decision)]
 struct DecisionAnswer<'a> {
+    #[schema(value_type = types::AlertState)]
     state: &'static str,
     by: &'a str,
     reason: Option<&'a str>,
@@ -119,9 +146,10 @@ impl<'a> From<&'a Decision> for DecisionAnswer<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ListAnswer<'a> {
+#[schema(as = AlertPage)]
+pub(super) struct ListAnswer<'a> {
     data: Vec<AlertAnswer<'a>>,
     next_cursor: Option<String>,
     has_more: bool,

@@ -14,6 +14,9 @@ use florin_domain::{Currency, Metadata, TransactionId, TransferId, WalletId};
 use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
+use utoipa::ToSchema;
+
+use super::openapi::types;
 use super::position::as_of;
 use super::problem::{Problem, Reason};
 
@@ -21,36 +24,53 @@ use super::problem::{Problem, Reason};
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// A deposit or a withdrawal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct MovementAnswer<'a> {
+#[schema(as = Movement)]
+pub(super) struct MovementAnswer<'a> {
+    #[schema(value_type = types::Id)]
     transaction_id: TransactionId,
+    #[schema(value_type = types::WalletName)]
     wallet_id: &'a WalletId,
     #[serde(rename = "type")]
+    #[schema(value_type = types::Direction)]
     direction: Direction,
+    #[schema(value_type = types::Amount)]
     amount: Decimal,
+    #[schema(value_type = types::CurrencyCode)]
     currency: Currency,
+    #[schema(value_type = types::Amount)]
     balance: Decimal,
     version: u64,
     partition: u32,
     position: u64,
     recorded_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::RequestKey>)]
     request_id: Option<&'a RequestId>,
 }
 
 /// A transfer that moved money, or has begun to. The version is the source's.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ReceiptAnswer<'a> {
+#[schema(as = TransferReceipt)]
+pub(super) struct ReceiptAnswer<'a> {
+    #[schema(value_type = types::Id)]
     transfer_id: TransferId,
+    #[schema(value_type = types::Phase)]
     status: Phase,
+    #[schema(value_type = types::WalletName)]
     from_wallet_id: &'a WalletId,
+    #[schema(value_type = types::WalletName)]
     to_wallet_id: &'a WalletId,
+    #[schema(value_type = types::Amount)]
     amount: Decimal,
+    #[schema(value_type = types::CurrencyCode)]
     currency: Currency,
+    #[schema(value_type = types::Amount)]
     from_balance: Decimal,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::Amount>)]
     to_balance: Option<Decimal>,
     version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,28 +79,40 @@ struct ReceiptAnswer<'a> {
     position: u64,
     recorded_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::RequestKey>)]
     request_id: Option<&'a RequestId>,
 }
 
 /// A transfer, as of its last event. The version is its own.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct TransferAnswer<'a> {
+#[schema(as = Transfer)]
+pub(super) struct TransferAnswer<'a> {
+    #[schema(value_type = types::Id)]
     transfer_id: TransferId,
+    #[schema(value_type = types::Phase)]
     status: Phase,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::ProblemReason>)]
     reason: Option<Reason>,
+    #[schema(value_type = types::WalletName)]
     from_wallet_id: &'a WalletId,
+    #[schema(value_type = types::WalletName)]
     to_wallet_id: &'a WalletId,
+    #[schema(value_type = types::Amount)]
     amount: Decimal,
+    #[schema(value_type = types::CurrencyCode)]
     currency: Currency,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::Amount>)]
     from_balance: Option<Decimal>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::Amount>)]
     to_balance: Option<Decimal>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::MetadataObject>)]
     metadata: Option<&'a Metadata>,
     version: u64,
     partition: u32,

@@ -12,9 +12,12 @@ use florin_projections::replay::Outcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use utoipa::{IntoParams, ToSchema};
+
 use super::Api;
 use super::answer::{self, Time};
 use super::code::Code;
+use super::openapi::types;
 use super::problem::{Member, Problem};
 use super::query::{self, invalid, parsed};
 use crate::dead_letters::{Decided, DeskError, end};
@@ -31,12 +34,23 @@ pub(super) struct Page {
 }
 
 /// The query as it is written.
-#[derive(Debug, Deserialize)]
-struct Parameters {
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Parameters {
+    /// Of this read model.
+    #[param(value_type = Option<String>)]
     projection: Option<String>,
+    /// Of this wallet.
+    #[param(value_type = Option<types::WalletName>)]
     wallet: Option<String>,
+    /// In this state.
+    #[param(value_type = Option<types::LetterState>)]
     state: Option<String>,
+    /// The `nextCursor` of the page before.
+    #[param(value_type = Option<String>)]
     cursor: Option<String>,
+    /// How many a page has; 50 if nobody says.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
@@ -74,22 +88,27 @@ fn cursor(text: Option<String>) -> Result<Option<LetterId>, Problem> {
 
 /// A dead letter as operators read it, with the names of the messages in `DEAD_LETTERS`. Payload and
 /// metadata are those of the event in the journal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetter)]
 pub(crate) struct LetterAnswer<'a> {
     id: String,
     projection: &'a str,
     partition: u32,
     position: u64,
+    #[schema(value_type = Option<types::WalletName>)]
     wallet_id: Option<&'a str>,
     aggregate_type: &'a str,
     aggregate_id: &'a str,
     sequence: u64,
     event_type: &'a str,
     event_version: &'a str,
+    #[schema(value_type = types::AnyJson)]
     payload: Value,
+    #[schema(value_type = types::AnyJson)]
     metadata: Value,
     recorded_at: Time,
+    #[schema(value_type = types::LetterState)]
     state: &'static str,
     error: &'a str,
     attempts: u32,
@@ -132,8 +151,9 @@ fn document(text: &str) -> Value {
 }
 
 /// A page of dead letters.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetterPage)]
 pub(crate) struct ListAnswer<'a> {
     data: Vec<LetterAnswer<'a>>,
     next_cursor: Option<String>,
@@ -152,11 +172,13 @@ impl<'a> From<&'a LetterList> for ListAnswer<'a> {
 
 /// What a replay or a discard came to. The position is where the projection is when the wallet is
 /// back, and the event that it stands at when it is not.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetterOutcome)]
 pub(crate) struct DecidedAnswer<'a> {
     id: String,
     projection: &'a str,
+    #[schema(value_type = Option<types::WalletName>)]
     wallet_id: Option<&'a str>,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use utoipa::{IntoParams, ToSchema};
+
 use super::answer::{self, Time};
+use super::openapi::types;
 use super::position::as_of;
 use super::problem::Problem;
 use super::query::{invalid, limit, parameters, parsed, time};
@@ -32,21 +35,47 @@ pub(super) struct HistoryQuery {
     pub(super) limit: u32,
 }
 
-#[derive(Debug, Deserialize)]
+/// The query as it is written.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
-struct Parameters {
+pub(super) struct Parameters {
+    /// What kinds, with commas between; `transfer` means all of its kinds.
+    #[param(value_type = Option<String>)]
     #[serde(rename = "type")]
     kinds: Option<String>,
+    /// Not before.
+    #[param(value_type = Option<Time>)]
     from: Option<String>,
+    /// Before.
+    #[param(value_type = Option<Time>)]
     to: Option<String>,
+    /// As `to`.
+    #[param(value_type = Option<Time>)]
     before: Option<String>,
+    /// At least this much.
+    #[param(value_type = Option<types::Amount>)]
     min_amount: Option<String>,
+    /// At most this much.
+    #[param(value_type = Option<types::Amount>)]
     max_amount: Option<String>,
+    /// With this wallet.
+    #[param(value_type = Option<types::WalletName>)]
     counterparty: Option<String>,
+    /// The `nextCursor` of the page before.
+    #[param(value_type = Option<String>)]
     cursor: Option<String>,
+    /// How many entries a page has; 50 if nobody says.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
+    /// The number of the page, instead of a cursor.
+    #[param(value_type = Option<u64>, minimum = 1)]
     page: Option<String>,
+    /// As `limit`.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     take: Option<String>,
+    /// How many entries to leave out, instead of a cursor.
+    #[param(value_type = Option<u64>, minimum = 0)]
     skip: Option<String>,
 }
 
@@ -124,24 +153,37 @@ fn kinds(text: Option<&str>) -> Result<Vec<Kind>, Problem> {
 }
 
 /// An entry in the words of this ledger.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct EntryAnswer<'a> {
+#[schema(as = Entry)]
+pub(super) struct EntryAnswer<'a> {
+    #[schema(value_type = types::EventName)]
     id: EventId,
     entry: u64,
+    #[schema(value_type = types::WalletName)]
     wallet_id: &'a WalletId,
     #[serde(rename = "type")]
+    #[schema(value_type = types::EntryType)]
     kind: &'static str,
+    #[schema(value_type = types::EntryStatus)]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'a str>,
+    #[schema(value_type = types::Amount)]
     amount: Decimal,
+    #[schema(value_type = types::CurrencyCode)]
     currency: Currency,
+    #[schema(value_type = types::Amount)]
     balance_after: Decimal,
+    #[schema(value_type = Option<types::WalletName>)]
     counterparty: Option<&'a str>,
+    #[schema(value_type = Option<types::Id>)]
     transfer_id: Option<Uuid>,
+    #[schema(value_type = types::Id)]
     transaction_id: Uuid,
+    #[schema(value_type = Option<types::RequestKey>)]
     request_id: Option<&'a str>,
+    #[schema(value_type = Option<types::MetadataObject>)]
     metadata: Option<&'a RawValue>,
     partition: u32,
     position: u64,
@@ -150,36 +192,55 @@ struct EntryAnswer<'a> {
 }
 
 /// What the event-driven wallet's clients look for in an entry's `payload`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = EntryPayload)]
 struct Payload<'a> {
+    #[schema(value_type = types::Amount)]
     amount: Decimal,
+    #[schema(value_type = types::Amount)]
     balance: Decimal,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::WalletName>)]
     from_wallet_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::WalletName>)]
     to_wallet_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::RequestKey>)]
     request_id: Option<&'a str>,
 }
 
 /// An entry in the words of lists of transactions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct TransactionAnswer<'a> {
+#[schema(as = Transaction)]
+pub(super) struct TransactionAnswer<'a> {
+    #[schema(value_type = types::Id)]
     id: Uuid,
+    #[schema(value_type = types::WalletName)]
     wallet_id: &'a WalletId,
     #[serde(rename = "type")]
+    #[schema(value_type = types::TransactionType)]
     kind: &'static str,
+    #[schema(value_type = types::Way)]
     direction: &'static str,
+    #[schema(value_type = types::EntryStatus)]
     status: &'static str,
+    #[schema(value_type = types::Amount)]
     amount: Decimal,
+    #[schema(value_type = types::CurrencyCode)]
     currency: Currency,
+    #[schema(value_type = types::Amount)]
     balance_after: Decimal,
+    #[schema(value_type = Option<types::WalletName>)]
     sender: Option<&'a str>,
+    #[schema(value_type = Option<types::WalletName>)]
     receiver: Option<&'a str>,
     error_message: Option<&'a str>,
+    #[schema(value_type = Option<types::RequestKey>)]
     client_transaction_id: Option<&'a str>,
+    #[schema(value_type = Option<types::MetadataObject>)]
     metadata: Option<&'a RawValue>,
     partition: u32,
     position: u64,
@@ -261,9 +322,10 @@ impl<'a> TransactionAnswer<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct PageAnswer<E> {
+#[schema(as = Page)]
+pub(super) struct PageAnswer<E> {
     data: Vec<E>,
     next_cursor: Option<String>,
     has_more: bool,

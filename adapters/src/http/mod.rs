@@ -17,6 +17,7 @@
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
 //! | `dead_letters` | what read models could not apply: what is asked of it, and as JSON |
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
+//! | `openapi` | the document of all this |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
 //! | `health`, `serve` | readiness, and the server |
 //!
@@ -37,6 +38,7 @@ mod if_match;
 mod key;
 mod number;
 mod observe;
+pub mod openapi;
 mod path;
 mod position;
 mod problem;

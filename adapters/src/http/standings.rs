@@ -4,20 +4,24 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 
+use utoipa::ToSchema;
+
 use super::answer::{self, Time};
 use super::position::as_of;
 use super::problem::Problem;
 use crate::reads::{RelayStanding, Standing, Standings};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct StandingsAnswer<'a> {
+#[schema(as = Standings)]
+pub(super) struct StandingsAnswer<'a> {
     data: Vec<ProjectionAnswer<'a>>,
     relay: Vec<RelayAnswer<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ProjectionStanding)]
 struct ProjectionAnswer<'a> {
     name: &'a str,
     partition: u32,
@@ -32,8 +36,9 @@ struct ProjectionAnswer<'a> {
     moved_at: Option<Time>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RelayStanding)]
 struct RelayAnswer<'a> {
     partition: u32,
     published: u64,

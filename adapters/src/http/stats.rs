@@ -8,7 +8,10 @@ use florin_projections::stats::{DayVolume, Days, MAX_DAYS, WalletStats};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use utoipa::{IntoParams, ToSchema};
+
 use super::answer::{self, Time};
+use super::openapi::types;
 use super::position::as_of;
 use super::problem::Problem;
 use super::query::{invalid, parameters, parsed};
@@ -17,10 +20,18 @@ use crate::reads::Summary;
 /// How many days are told when nobody says: a month.
 const DEFAULT_DAYS: u32 = 31;
 
-#[derive(Debug, Deserialize)]
-struct Parameters {
+/// The query as it is written.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Parameters {
+    /// The first day.
+    #[param(value_type = Option<types::Day>)]
     from: Option<String>,
+    /// The last day.
+    #[param(value_type = Option<types::Day>)]
     to: Option<String>,
+    /// How many days, the newest; 31 if nobody says.
+    #[param(value_type = Option<u32>, maximum = 366)]
     days: Option<String>,
 }
 
@@ -41,17 +52,24 @@ fn day(name: &'static str, text: Option<String>) -> Result<Option<NaiveDate>, Pr
     text.map(read).transpose()
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct StatsAnswer<'a> {
+#[schema(as = WalletStats)]
+pub(super) struct StatsAnswer<'a> {
+    #[schema(value_type = types::WalletName)]
     wallet_id: &'a WalletId,
+    #[schema(value_type = types::CurrencyCode)]
     currency: Currency,
+    #[schema(value_type = types::Amount)]
     total_deposited: Decimal,
     deposit_count: u64,
+    #[schema(value_type = types::Amount)]
     total_withdrawn: Decimal,
     withdrawal_count: u64,
+    #[schema(value_type = types::Amount)]
     total_transferred_in: Decimal,
     transfer_in_count: u64,
+    #[schema(value_type = types::Amount)]
     total_transferred_out: Decimal,
     transfer_out_count: u64,
     last_activity_at: Option<Time>,
@@ -63,12 +81,16 @@ struct StatsAnswer<'a> {
     stale_since: Option<Time>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DayVolume)]
 struct DayAnswer {
+    #[schema(value_type = types::Day)]
     day: NaiveDate,
+    #[schema(value_type = types::Amount)]
     money_in: Decimal,
     count_in: u64,
+    #[schema(value_type = types::Amount)]
     money_out: Decimal,
     count_out: u64,
 }

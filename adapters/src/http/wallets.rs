@@ -11,8 +11,11 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use utoipa::{IntoParams, ToSchema};
+
 use super::answer::{self, Time};
 use super::code::Code;
+use super::openapi::types;
 use super::position::as_of;
 use super::problem::Problem;
 use super::query::{invalid, limit, parameters, parsed};
@@ -23,17 +26,25 @@ use crate::reads::{Found, KnownWallet};
 const DEFAULT_LIMIT: u32 = 50;
 
 /// A wallet, as of one version.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct WalletAnswer<'a> {
+#[schema(as = Wallet)]
+pub(super) struct WalletAnswer<'a> {
+    #[schema(value_type = types::WalletName)]
     id: &'a str,
+    #[schema(value_type = types::WalletName)]
     wallet_id: &'a str,
     exists: bool,
+    #[schema(value_type = types::CurrencyCode)]
     currency: Currency,
+    #[schema(value_type = types::Amount)]
     balance: Decimal,
+    #[schema(value_type = types::Status)]
     status: Status,
+    #[schema(value_type = Option<types::OwnerName>)]
     owner: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<types::MetadataObject>)]
     metadata: Option<&'a RawValue>,
     version: u64,
     partition: u32,
@@ -119,9 +130,10 @@ pub(super) fn known(found: &Found, wallet: &KnownWallet) -> Result<Response, Pro
     Ok(as_of(response, &[(found.partition, found.position)]))
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ListAnswer<'a> {
+#[schema(as = WalletPage)]
+pub(super) struct ListAnswer<'a> {
     data: Vec<WalletAnswer<'a>>,
     next_cursor: Option<&'a str>,
     has_more: bool,
@@ -145,15 +157,31 @@ pub(super) struct ListQuery {
     pub(super) limit: u32,
 }
 
-#[derive(Debug, Deserialize)]
+/// The query of the list as it is written.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
-struct Parameters {
+pub(super) struct Parameters {
+    /// Whose.
+    #[param(value_type = Option<types::OwnerName>)]
     owner: Option<String>,
+    /// In this currency.
+    #[param(value_type = Option<types::CurrencyCode>)]
     currency: Option<String>,
+    /// In this status.
+    #[param(value_type = Option<types::Status>)]
     status: Option<String>,
+    /// With this much at least.
+    #[param(value_type = Option<types::Amount>)]
     min_balance: Option<String>,
+    /// With this much at most.
+    #[param(value_type = Option<types::Amount>)]
     max_balance: Option<String>,
+    /// The `nextCursor` of the page before.
+    #[param(value_type = Option<String>)]
     cursor: Option<String>,
+    /// How many wallets a page has; 50 if nobody says.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
@@ -190,6 +218,15 @@ fn status(text: Option<String>) -> Result<Option<Status>, Problem> {
     }
 }
 
+/// The query as it is written.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ConsistencyParameter {
+    /// From the read model, or from the write side: as of now, whoever wrote last.
+    #[param(value_type = Option<types::Consistency>)]
+    consistency: Option<String>,
+}
+
 /// From which side a wallet is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Consistency {
@@ -202,14 +239,10 @@ pub(super) enum Consistency {
 impl Consistency {
     /// `?consistency=strong`, or nothing.
     pub(super) fn of(uri: &axum::http::Uri) -> Result<Self, Problem> {
-        #[derive(Deserialize)]
-        struct Parameters {
-            consistency: Option<String>,
-        }
         if uri.query().is_none() {
             return Ok(Self::Eventual);
         }
-        let Parameters { consistency } = parameters(uri)?;
+        let ConsistencyParameter { consistency } = parameters(uri)?;
         match consistency.as_deref() {
             None | Some("eventual") => Ok(Self::Eventual),
             Some("strong") => Ok(Self::Strong),

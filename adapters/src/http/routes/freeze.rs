@@ -7,10 +7,26 @@ use florin_domain::wallet::Freeze;
 
 use crate::http::Api;
 use crate::http::call::Call;
+use crate::http::openapi::bodies::StatusBody;
+use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::problem::Problem;
 use crate::http::submit::{of_wallet, submit};
+use crate::http::wallets;
 
+/// Freezes a wallet: money stops leaving it.
+#[utoipa::path(
+    post,
+    path = "/wallets/{id}/freeze",
+    operation_id = "freeze",
+    tag = "wallets",
+    params(WalletInPath, CommandHeaders, Condition),
+    request_body = StatusBody,
+    responses((
+        status = 200, description = "Money does not leave the wallet.",
+        body = wallets::WalletAnswer,
+    )),
+)]
 pub(super) async fn post(
     State(api): State<Api>,
     WalletPath(id): WalletPath,

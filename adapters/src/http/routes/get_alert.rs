@@ -7,10 +7,20 @@ use florin_projections::read_model::ReadModel;
 
 use crate::http::Api;
 use crate::http::alerts;
+use crate::http::openapi::parameters::{AlertInPath, FromPosition};
 use crate::http::path::AlertPath;
 use crate::http::position::{Least, as_of};
 use crate::http::problem::Problem;
 
+/// Reads an alert.
+#[utoipa::path(
+    get,
+    path = "/fraud/alerts/{id}",
+    operation_id = "get_alert",
+    tag = "fraud",
+    params(AlertInPath, FromPosition),
+    responses((status = 200, description = "The alert.", body = alerts::AlertAnswer)),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     AlertPath(id): AlertPath,

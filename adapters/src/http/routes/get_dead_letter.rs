@@ -6,10 +6,20 @@ use axum::response::{IntoResponse, Response};
 
 use crate::http::Api;
 use crate::http::dead_letters;
+use crate::http::openapi::parameters::{FromPosition, LetterInPath};
 use crate::http::path::LetterPath;
 use crate::http::position::{Least, as_of};
 use crate::http::problem::Problem;
 
+/// Reads a dead letter.
+#[utoipa::path(
+    get,
+    path = "/dead-letters/{id}",
+    operation_id = "get_dead_letter",
+    tag = "operations",
+    params(LetterInPath, FromPosition),
+    responses((status = 200, description = "The dead letter.", body = dead_letters::LetterAnswer)),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     LetterPath(id): LetterPath,

@@ -6,9 +6,22 @@ use axum::response::Response;
 use crate::http::Api;
 use crate::http::answer;
 use crate::http::code::Code;
+use crate::http::openapi::parameters::TransferInPath;
 use crate::http::path::TransferPath;
 use crate::http::problem::{Member, Problem};
 
+/// Reads a transfer.
+#[utoipa::path(
+    get,
+    path = "/transfers/{id}",
+    operation_id = "get_transfer",
+    tag = "transfers",
+    params(TransferInPath),
+    responses((
+        status = 200, description = "The transfer as the journal has it now.",
+        body = answer::TransferAnswer,
+    )),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     TransferPath(id): TransferPath,

@@ -7,12 +7,22 @@ use axum::response::Response;
 use florin_domain::WalletId;
 
 use crate::http::Api;
+use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::position::Least;
 use crate::http::problem::Problem;
 use crate::http::refusal::wallet_not_found;
 use crate::http::wallets::{self, Consistency};
 
+/// Reads a wallet.
+#[utoipa::path(
+    get,
+    path = "/wallets/{id}",
+    operation_id = "get_wallet",
+    tag = "wallets",
+    params(WalletInPath, wallets::ConsistencyParameter, FromPosition),
+    responses((status = 200, description = "The wallet.", body = wallets::WalletAnswer)),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,

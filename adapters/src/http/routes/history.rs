@@ -9,11 +9,24 @@ use florin_projections::history::Page;
 
 use crate::http::Api;
 use crate::http::history::{self, HistoryQuery};
+use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::position::Least;
 use crate::http::problem::Problem;
 use crate::http::wallets;
 
+/// Reads a wallet's history, newest first.
+#[utoipa::path(
+    get,
+    path = "/wallets/{id}/history",
+    operation_id = "get_history",
+    tag = "wallets",
+    params(WalletInPath, history::Parameters, FromPosition),
+    responses((
+        status = 200, description = "A page of entries, newest first.",
+        body = history::PageAnswer<history::EntryAnswer>,
+    )),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,

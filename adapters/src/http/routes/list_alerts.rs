@@ -6,9 +6,21 @@ use axum::response::Response;
 
 use crate::http::Api;
 use crate::http::alerts::{self, Page};
+use crate::http::openapi::parameters::FromPosition;
 use crate::http::position::Least;
 use crate::http::problem::Problem;
 
+/// Lists the alerts of the fraud rules, newest first.
+#[utoipa::path(
+    get,
+    path = "/fraud/alerts",
+    operation_id = "list_alerts",
+    tag = "fraud",
+    params(alerts::Parameters, FromPosition),
+    responses(
+        (status = 200, description = "A page of alerts, newest first.", body = alerts::ListAnswer),
+    ),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     least: Least,

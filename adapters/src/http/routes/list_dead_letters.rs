@@ -6,9 +6,21 @@ use axum::response::Response;
 
 use crate::http::Api;
 use crate::http::dead_letters::{self, Page};
+use crate::http::openapi::parameters::FromPosition;
 use crate::http::position::{Least, as_of};
 use crate::http::problem::Problem;
 
+/// Lists the events that a read model could not apply.
+#[utoipa::path(
+    get,
+    path = "/dead-letters",
+    operation_id = "list_dead_letters",
+    tag = "operations",
+    params(dead_letters::Parameters, FromPosition),
+    responses(
+        (status = 200, description = "A page of dead letters.", body = dead_letters::ListAnswer),
+    ),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     least: Least,

@@ -7,10 +7,22 @@ use axum::response::Response;
 use florin_domain::WalletId;
 
 use crate::http::Api;
+use crate::http::openapi::parameters::FromPosition;
 use crate::http::position::Least;
 use crate::http::problem::Problem;
 use crate::http::wallets::{self, ListQuery};
 
+/// Lists wallets, by id.
+#[utoipa::path(
+    get,
+    path = "/wallets",
+    operation_id = "list_wallets",
+    tag = "wallets",
+    params(wallets::Parameters, FromPosition),
+    responses(
+        (status = 200, description = "A page of wallets, by id.", body = wallets::ListAnswer),
+    ),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     least: Least,

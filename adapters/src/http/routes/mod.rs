@@ -6,6 +6,7 @@ mod close;
 mod deposit;
 mod discard_dead_letter;
 mod dismiss_alert;
+mod document;
 mod freeze;
 mod get_alert;
 mod get_dead_letter;
@@ -28,61 +29,96 @@ mod unfreeze;
 mod withdraw;
 
 use axum::Router;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::post;
+use utoipa_axum::router::UtoipaMethodRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::Api;
 use super::code::Code;
 use super::observe::{Observe, REQUEST_TIMEOUT};
+use super::openapi::problems::{
+    ALERT, AMOUNT, ANY, BODY, CLOSE, COMMAND, DECISION, LEDGER, LETTER, MONEY, OPEN, OUT, READ,
+    STATUS, TRANSFER, WALLET,
+};
 use super::problem::Problem;
 
-fn table() -> [(&'static str, MethodRouter<Api>); 25] {
-    [
-        ("/wallets", post(open::post).get(list_wallets::get)),
-        ("/wallets/{id}", get(get_wallet::get)),
-        ("/wallets/{id}/history", get(history::get)),
-        ("/wallets/{id}/transactions", get(transactions::get)),
-        ("/wallets/{id}/stats", get(stats::get)),
-        ("/wallets/{id}/deposit", post(deposit::post)),
-        ("/wallets/{id}/withdraw", post(withdraw::post)),
-        ("/wallets/{id}/transfer", post(transfer::post)),
-        ("/wallets/{id}/freeze", post(freeze::post)),
-        ("/wallets/{id}/unfreeze", post(unfreeze::post)),
-        ("/wallets/{id}/close", post(close::post)),
-        // A wallet may have the name of this route.
-        ("/wallets/transfer", post(transfer_between::post).get(get_wallet::get)),
-        ("/transfers", post(transfer_between::post)),
-        ("/transfers/{id}", get(get_transfer::get)),
-        ("/fraud/alerts", get(list_alerts::get)),
-        ("/fraud/alerts/{id}", get(get_alert::get)),
-        ("/fraud/alerts/{id}/acknowledge", post(acknowledge_alert::post)),
-        ("/fraud/alerts/{id}/dismiss", post(dismiss_alert::post)),
-        ("/projections", get(projections::get)),
-        ("/dead-letters", get(list_dead_letters::get)),
-        ("/dead-letters/{id}", get(get_dead_letter::get)),
-        ("/dead-letters/{id}/replay", post(replay_dead_letter::post)),
-        ("/dead-letters/{id}/discard", post(discard_dead_letter::post)),
-        ("/livez", get(livez::get)),
-        ("/readyz", get(readyz::get)),
+/// An endpoint as it is served and documented, and what can go wrong there.
+pub(super) struct Row {
+    pub(super) endpoint: UtoipaMethodRouter<Api>,
+    pub(super) problems: Vec<Code>,
+}
+
+fn row(endpoint: UtoipaMethodRouter<Api>, problems: &[&[Code]]) -> Row {
+    Row { endpoint, problems: [problems.concat(), ANY.to_vec()].concat() }
+}
+
+/// All of them.
+pub(super) fn table() -> Vec<Row> {
+    vec![
+        row(routes!(open::post), &[BODY, COMMAND, MONEY, OPEN]),
+        row(routes!(list_wallets::get), &[READ]),
+        row(routes!(get_wallet::get), &[READ, WALLET, LEDGER]),
+        row(routes!(history::get), &[READ, WALLET]),
+        row(routes!(transactions::get), &[READ, WALLET]),
+        row(routes!(stats::get), &[READ, WALLET]),
+        row(routes!(deposit::post), &[BODY, COMMAND, MONEY, AMOUNT]),
+        row(routes!(withdraw::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT]),
+        row(routes!(transfer::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER]),
+        row(routes!(freeze::post), &[BODY, COMMAND, STATUS]),
+        row(routes!(unfreeze::post), &[BODY, COMMAND, STATUS]),
+        row(routes!(close::post), &[BODY, COMMAND, STATUS, CLOSE]),
+        row(routes!(transfer_between::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER]),
+        row(
+            routes!(get_transfer::get),
+            &[LEDGER, &[Code::InvalidTransferId, Code::TransferNotFound]],
+        ),
+        row(routes!(list_alerts::get), &[READ]),
+        row(routes!(get_alert::get), &[READ, ALERT]),
+        row(routes!(acknowledge_alert::post), &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
+        row(routes!(dismiss_alert::post), &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
+        row(routes!(projections::get), &[]),
+        row(routes!(list_dead_letters::get), &[READ]),
+        row(routes!(get_dead_letter::get), &[READ, LETTER]),
+        row(routes!(replay_dead_letter::post), &[LETTER, &[Code::DeadLetterSettled]]),
+        row(
+            routes!(discard_dead_letter::post),
+            &[BODY, LETTER, DECISION, &[Code::DeadLetterSettled]],
+        ),
+        row(routes!(livez::get), &[]),
+        row(routes!(readyz::get), &[]),
+        row(routes!(document::get), &[]),
     ]
 }
 
 /// The service, without a listener.
 pub fn router(api: Api) -> Router {
     let mut router = Router::new();
-    for prefix in ["", "/v1"] {
-        for (path, methods) in table() {
+    let own = table().into_iter().flat_map(|Row { endpoint: (_, paths, methods), .. }| {
+        let at = move |path| (path, methods.clone());
+        paths.paths.into_keys().map(at)
+    });
+    // A name of the older systems; and a wallet may have the name of this route.
+    let older = ("/wallets/transfer".to_owned(), post(transfer_between::post).get(get_wallet::get));
+    for (path, methods) in own.chain([older]) {
+        for prefix in ["", "/v1"] {
             if let Some(rest) = path.strip_prefix("/wallets") {
-                let singular = format!("{prefix}/wallet{rest}");
-                router = router.route(&singular, methods.clone());
+                router = router.route(&format!("{prefix}/wallet{rest}"), methods.clone());
             }
-            router = router.route(&format!("{prefix}{path}"), methods);
+            router = router.route(&format!("{prefix}{path}"), methods.clone());
         }
     }
     router
+        .merge(docs())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(Observe { timeout: REQUEST_TIMEOUT })
         .with_state(api)
+}
+
+/// The document for people: Swagger UI, whose files are part of the program.
+fn docs() -> Router<Api> {
+    SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into()
 }
 
 async fn not_found() -> Problem {

@@ -10,9 +10,22 @@ use uuid::Uuid;
 
 use crate::http::Api;
 use crate::http::call::Call;
+use crate::http::openapi::bodies::OpenBody;
+use crate::http::openapi::parameters::CommandHeaders;
 use crate::http::problem::Problem;
 use crate::http::submit::submit;
+use crate::http::wallets;
 
+/// Opens a wallet.
+#[utoipa::path(
+    post,
+    path = "/wallets",
+    operation_id = "open_wallet",
+    tag = "wallets",
+    params(CommandHeaders),
+    request_body = OpenBody,
+    responses((status = 201, description = "The wallet is open.", body = wallets::WalletAnswer)),
+)]
 pub(super) async fn post(State(api): State<Api>, mut call: Call) -> Result<Response, Problem> {
     let given = call.fields.id()?;
     let initial = call.fields.initial_balance()?;

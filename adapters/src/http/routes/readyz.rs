@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::Api;
 use crate::http::answer;
@@ -11,12 +12,20 @@ use crate::http::code::Code;
 use crate::http::problem::{Member, Problem};
 
 /// `missing` is what the service does without for now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Ready {
     status: &'static str,
     missing: Vec<&'static str>,
 }
 
+/// Tells whether commands are accepted.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "get_readyz",
+    tag = "operations",
+    responses((status = 200, description = "Commands are accepted.", body = Ready)),
+)]
 pub(super) async fn get(State(api): State<Api>) -> Result<Response, Problem> {
     let found = api.health.missing().await;
     let missing = found.iter().map(|missing| missing.name).collect();

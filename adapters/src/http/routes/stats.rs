@@ -6,12 +6,22 @@ use axum::http::Uri;
 use axum::response::Response;
 
 use crate::http::Api;
+use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::position::Least;
 use crate::http::problem::Problem;
 use crate::http::stats;
 use crate::http::wallets;
 
+/// Reads a wallet's sums, and its volume by day.
+#[utoipa::path(
+    get,
+    path = "/wallets/{id}/stats",
+    operation_id = "get_stats",
+    tag = "wallets",
+    params(WalletInPath, stats::Parameters, FromPosition),
+    responses((status = 200, description = "The sums of the wallet.", body = stats::StatsAnswer)),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,

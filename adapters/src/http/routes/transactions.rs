@@ -9,10 +9,23 @@ use florin_projections::history::Place;
 use super::history::page;
 use crate::http::Api;
 use crate::http::history::{self, HistoryQuery};
+use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::position::Least;
 use crate::http::problem::Problem;
 
+/// Reads a wallet's history as a list of transactions, newest first.
+#[utoipa::path(
+    get,
+    path = "/wallets/{id}/transactions",
+    operation_id = "get_transactions",
+    tag = "wallets",
+    params(WalletInPath, history::Parameters, FromPosition),
+    responses((
+        status = 200, description = "A page of transactions, newest first.",
+        body = history::PageAnswer<history::TransactionAnswer>,
+    )),
+)]
 pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,

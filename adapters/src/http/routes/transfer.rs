@@ -9,11 +9,30 @@ use florin_domain::{TransferId, WalletId};
 use uuid::Uuid;
 
 use crate::http::Api;
+use crate::http::answer;
 use crate::http::call::Call;
+use crate::http::openapi::bodies::TransferBody;
+use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::problem::Problem;
 use crate::http::submit::submit;
 
+/// Moves money to another wallet.
+#[utoipa::path(
+    post,
+    path = "/wallets/{id}/transfer",
+    operation_id = "transfer",
+    tag = "transfers",
+    params(WalletInPath, CommandHeaders, Condition),
+    request_body = TransferBody,
+    responses(
+        (status = 201, description = "The money has moved.", body = answer::ReceiptAnswer),
+        (
+            status = 202, description = "It is on its way: look at Location.",
+            body = answer::ReceiptAnswer,
+        ),
+    ),
+)]
 pub(super) async fn post(
     State(api): State<Api>,
     WalletPath(from): WalletPath,

@@ -6,9 +6,28 @@ use axum::response::Response;
 
 use super::transfer::transfer;
 use crate::http::Api;
+use crate::http::answer;
 use crate::http::call::Call;
+use crate::http::openapi::bodies::TransferBetweenBody;
+use crate::http::openapi::parameters::{CommandHeaders, Condition};
 use crate::http::problem::Problem;
 
+/// Moves money between two wallets.
+#[utoipa::path(
+    post,
+    path = "/transfers",
+    operation_id = "transfer_between",
+    tag = "transfers",
+    params(CommandHeaders, Condition),
+    request_body = TransferBetweenBody,
+    responses(
+        (status = 201, description = "The money has moved.", body = answer::ReceiptAnswer),
+        (
+            status = 202, description = "It is on its way: look at Location.",
+            body = answer::ReceiptAnswer,
+        ),
+    ),
+)]
 pub(super) async fn post(State(api): State<Api>, mut call: Call) -> Result<Response, Problem> {
     let from = call.fields.source()?;
     transfer(&api, from, call).await

@@ -7,10 +7,25 @@ use florin_domain::wallet::Unfreeze;
 
 use crate::http::Api;
 use crate::http::call::Call;
+use crate::http::openapi::bodies::StatusBody;
+use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::problem::Problem;
 use crate::http::submit::{of_wallet, submit};
+use crate::http::wallets;
 
+/// Unfreezes a wallet.
+#[utoipa::path(
+    post,
+    path = "/wallets/{id}/unfreeze",
+    operation_id = "unfreeze",
+    tag = "wallets",
+    params(WalletInPath, CommandHeaders, Condition),
+    request_body = StatusBody,
+    responses(
+        (status = 200, description = "Money may leave the wallet.", body = wallets::WalletAnswer),
+    ),
+)]
 pub(super) async fn post(
     State(api): State<Api>,
     WalletPath(id): WalletPath,

@@ -1,0 +1,109 @@
+//! The OpenAPI document: what every route takes and answers, put together from the routes themselves.
+//!
+//! ```text
+//! routes/<endpoint> ─ #[utoipa::path] ─┐
+//! answers, queries ── derived schemas ─┼─▶ routes::table ─▶ document ─▶ /openapi.json, /docs
+//! problems ────────── per row ─────────┘
+//! ```
+//!
+//! A route is served because it is in the table, and it cannot be in the table without being in the
+//! document. The tests of the service hold every answer against it.
+
+pub(super) mod bodies;
+pub(super) mod parameters;
+pub(super) mod problems;
+pub(super) mod types;
+
+use utoipa::openapi::header::Header;
+use utoipa::openapi::info::{Info, License};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::ComponentsBuilder;
+use utoipa::openapi::tag::Tag;
+use utoipa::openapi::{OpenApi, OpenApiBuilder, Paths, Ref, RefOr};
+
+use super::code::Code;
+use super::routes::{self, Row};
+
+/// What the API is, for who reads the document first.
+const DESCRIPTION: &str = "\
+An event-sourced wallet ledger. Amounts are decimals as strings; a write is safe to send again with \
+the same `Idempotency-Key` (or `requestId`), and takes effect once.\n\n\
+Every answer says in `Florin-Position` what it is as of, and every read takes that position back as \
+`minPosition`: it then waits until the read model is there. What goes wrong is told as \
+`application/problem+json` with a stable `code`.\n\n\
+Every route also answers under `/v1`, and those of wallets with `/wallet` for `/wallets`.";
+
+const TRACE_ID: &str = "X-Trace-Id";
+
+const TAGS: [(&str, &str); 4] = [
+    ("wallets", "Open, fund, freeze and close wallets, and read them."),
+    ("transfers", "Money from one wallet to another."),
+    ("fraud", "What the fraud rules found, and what people decided about it."),
+    ("operations", "How the service and its read models are."),
+];
+
+/// The document of all routes.
+#[must_use]
+pub fn document() -> OpenApi {
+    let mut paths = Paths::new();
+    let mut components = ComponentsBuilder::new()
+        .schemas_from_iter(problems::schemas())
+        .header(TRACE_ID, trace_id());
+    for Row { endpoint: (schemas, own, _), problems } in routes::table() {
+        for (path, mut item) in own.paths {
+            let operations = [&mut item.get, &mut item.post].into_iter().flatten();
+            operations.for_each(|operation| complete(operation, &problems));
+            match paths.paths.get_mut(&path) {
+                Some(known) => known.merge_operations(item),
+                None => drop(paths.paths.insert(path, item)),
+            }
+        }
+        components = components.schemas_from_iter(schemas);
+    }
+    let tags = TAGS.map(|(name, text)| {
+        let mut tag = Tag::new(name);
+        tag.description = Some(text.to_owned());
+        tag
+    });
+    OpenApiBuilder::new()
+        .info(info())
+        .paths(paths)
+        .components(Some(components.build()))
+        .tags(Some(tags))
+        .build()
+}
+
+/// The document as text, in an order that is always the same.
+///
+/// # Errors
+/// None for this document, whose keys are all texts.
+pub fn text() -> Result<String, serde_json::Error> {
+    document().to_pretty_json().map(|text| text + "\n")
+}
+
+fn info() -> Info {
+    let mut info = Info::new("Florin", env!("CARGO_PKG_VERSION"));
+    info.description = Some(DESCRIPTION.to_owned());
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".to_owned());
+    info.license = Some(license);
+    info
+}
+
+fn trace_id() -> Header {
+    let mut header = Header::new(types::text());
+    header.description = Some("Quote it when you report a problem.".to_owned());
+    header
+}
+
+/// Adds what every answer has, and what can go wrong.
+fn complete(operation: &mut Operation, codes: &[Code]) {
+    let responses = &mut operation.responses.responses;
+    responses.extend(problems::responses(codes));
+    for response in responses.values_mut() {
+        if let RefOr::T(response) = response {
+            let trace = Ref::new(format!("#/components/headers/{TRACE_ID}"));
+            response.headers.insert(TRACE_ID.to_owned(), RefOr::Ref(trace));
+        }
+    }
+}

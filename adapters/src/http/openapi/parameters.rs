@@ -1,0 +1,124 @@
+//! The parameters that many routes have in common, each described once. Those of one query are
+//! derived where that query is read.
+//!
+//! The types are names only.
+
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Required, Schema};
+use utoipa::{IntoParams, ToSchema};
+
+use super::types::{RequestKey, WalletName};
+
+macro_rules! parameters {
+    ($($(#[$doc:meta])* $name:ident = [$($parameter:expr),+ $(,)?];)+) => {$(
+        $(#[$doc])*
+        pub(in crate::http) enum $name {}
+
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                vec![$($parameter),+]
+            }
+        }
+    )+};
+}
+
+parameters! {
+    /// `{id}` of a wallet.
+    WalletInPath = [in_path("The wallet.", reference::<WalletName>())];
+
+    /// `{id}` of a transfer.
+    TransferInPath = [in_path("The transfer, as the answer to it gave its id.", uuid())];
+
+    /// `{id}` of an alert.
+    AlertInPath = [in_path(
+        "The alert: its rule and the event that it was found at.",
+        pattern(r"^[A-Za-z]+:\d{1,9}-\d{1,18}$", "largeOutflow:0-17"),
+    )];
+
+    /// `{id}` of a dead letter.
+    LetterInPath = [in_path(
+        "The dead letter: projection, partition and position.",
+        pattern(r"^[a-z]{1,32}:\d{1,9}:\d{1,18}$", "balance:0:123"),
+    )];
+
+    /// What any command may bring: its key, and the trace that it is part of.
+    CommandHeaders = [
+        in_header(
+            "Idempotency-Key",
+            "The idempotency key, bare or quoted; `requestId` in the body is the same.",
+            reference::<RequestKey>(),
+        ),
+        in_header(
+            "traceparent",
+            "The W3C trace that the command is part of; its events carry it on.",
+            pattern(
+                "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            ),
+        ),
+    ];
+
+    /// What a command to one wallet may bring besides.
+    Condition = [in_header(
+        "If-Match",
+        "The version that the wallet must have, as `ETag` gave it, or `*` if it only has to exist.",
+        pattern(r#"^(\*|"\d{1,18}")$"#, "\"7\""),
+    )];
+
+    /// From where on a read is to be answered.
+    FromPosition = [
+        parameter(
+            "minPosition",
+            ParameterIn::Query,
+            "Wait until the read model is at this position, as `Florin-Position` gave it, for 5 s at \
+             most. A bare number means the partition of the wallet.",
+            pattern(r"^\d{1,18}(-\d{1,18})?(,\d{1,18}-\d{1,18})*$", "0-17"),
+        ),
+        in_header(
+            "Florin-Position",
+            "As `minPosition`.",
+            pattern(r"^\d{1,18}(-\d{1,18})?(,\d{1,18}-\d{1,18})*$", "0-17"),
+        ),
+    ];
+}
+
+fn in_path(description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    parameter("id", ParameterIn::Path, description, schema)
+}
+
+fn in_header(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    parameter(name, ParameterIn::Header, description, schema)
+}
+
+fn parameter(
+    name: &str,
+    place: ParameterIn,
+    description: &str,
+    schema: impl Into<RefOr<Schema>>,
+) -> Parameter {
+    let is_in_path = place == ParameterIn::Path;
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(if is_in_path { Required::True } else { Required::False })
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
+fn reference<T: ToSchema>() -> RefOr<Schema> {
+    Ref::from_schema_name(T::name()).into()
+}
+
+fn pattern(pattern: &str, example: &str) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+    Schema::from(text.examples([example]).build()).into()
+}
+
+fn uuid() -> RefOr<Schema> {
+    pattern(
+        "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        "0192f0c1-2b3c-7d4e-8f90-a1b2c3d4e5f6",
+    )
+}

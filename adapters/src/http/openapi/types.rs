@@ -1,0 +1,216 @@
+//! The texts and numbers that the documents of this API are made of, each described once.
+//!
+//! The types are names only: what is sent and received has its own types in the domain, which know
+//! nothing of documents.
+
+use std::borrow::Cow;
+
+use serde_json::json;
+use utoipa::openapi::schema::{
+    KnownFormat, Object, ObjectBuilder, OneOfBuilder, SchemaFormat, Type,
+};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use florin_domain::ids::{MAX_OPERATOR, MAX_OWNER, MAX_REASON, MAX_WALLET_ID};
+
+use crate::http::answer::Time;
+
+/// What is neither a control character nor nothing.
+const PRINTABLE: &str = r"^[^\x00-\x1F\x7F-\x9F]+$";
+
+/// Any text.
+pub(in crate::http) fn text() -> Object {
+    Object::with_type(Type::String)
+}
+
+/// A text with a bound, and without control characters.
+fn printable(max: usize) -> ObjectBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.min_length(Some(1)).max_length(Some(max)).pattern(Some(PRINTABLE))
+}
+
+/// One of these texts.
+fn names(names: &[&str]) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names.iter().copied()))
+}
+
+macro_rules! described {
+    ($($(#[$doc:meta])* $name:ident = $schema:expr;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(in crate::http) enum $name {}
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+        }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                $schema.into()
+            }
+        }
+    )+};
+}
+
+described! {
+    /// An amount in an answer.
+    Amount = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("A decimal, in the scale of its currency."))
+        .pattern(Some(r"^-?\d{1,25}(\.\d{1,10})?$"))
+        .examples([json!("12.50")]);
+
+    /// An amount in a request.
+    RequestedAmount = OneOfBuilder::new()
+        .description(Some(
+            "A positive decimal with no more digits after the point than its currency has; at most \
+             999999999999999. Best sent as a string; a number is read from its digits.",
+        ))
+        .item(ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(r"^(?=.*[1-9])\d{1,14}(\.\d{1,2})?$")))
+        .item(ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(99_999_999_999_999.0)))
+        .examples([json!("12.50")]);
+
+    /// An amount that may be zero.
+    InitialBalance = OneOfBuilder::new()
+        .description(Some("As an amount, or zero for none."))
+        .item(ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(r"^\d{1,14}(\.\d{1,2})?$")))
+        .item(ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .maximum(Some(99_999_999_999_999.0)))
+        .examples([json!("100.00")]);
+
+    /// A currency.
+    CurrencyCode = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("A currency of ISO 4217."))
+        .pattern(Some("^[A-Z]{3}$"))
+        .examples([json!("USD")]);
+
+    /// The id of a wallet.
+    WalletName = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("The id of a wallet: yours to choose, or a UUID."))
+        .min_length(Some(1))
+        .max_length(Some(MAX_WALLET_ID))
+        .pattern(Some("^[A-Za-z0-9_-]+$"))
+        .examples([json!("alice")]);
+
+    /// An event.
+    EventName = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("An event, as <partition>-<position>."))
+        .pattern(Some(r"^\d+-\d+$"))
+        .examples([json!("0-17")]);
+
+    /// An idempotency key.
+    RequestKey = printable(255)
+        .description(Some(
+            "The idempotency key: under the same one, the same request takes effect once, and is \
+             answered as it was the first time.",
+        ))
+        .examples([json!("order-4711")]);
+
+    /// To whom a wallet belongs.
+    OwnerName = printable(MAX_OWNER)
+        .description(Some("To whom a wallet belongs: the `sub` of their tokens."))
+        .examples([json!("user-42")]);
+
+    /// Who decides.
+    OperatorName = printable(MAX_OPERATOR)
+        .description(Some("Who decides."))
+        .examples([json!("olga")]);
+
+    /// Why.
+    ReasonText = printable(MAX_REASON)
+        .description(Some("Why, in a sentence."))
+        .examples([json!("reported by the customer")]);
+
+    /// What a client keeps with a command.
+    MetadataObject = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Anything of yours, of 4 KiB at most: it is kept with the event."))
+        .examples([json!({ "order": 4711 })]);
+
+    /// What nobody chooses: the id of a transfer or of a transaction.
+    Id = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::Custom("uuid".to_owned())))
+        .examples([json!("0192f0c1-2b3c-7d4e-8f90-a1b2c3d4e5f6")]);
+
+    /// A day of UTC.
+    Day = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+        .description(Some("A day of UTC."))
+        .examples([json!("2026-01-31")]);
+
+    /// Which way a movement went.
+    Direction = names(&["deposit", "withdrawal"]);
+
+    /// How far a transfer came.
+    Phase = names(&["initiated", "debited", "completed", "compensated", "failed"]);
+
+    /// Whether a wallet may move: a frozen one only takes money in.
+    Status = names(&["active", "frozen", "closed"]);
+
+    /// What moved the money.
+    EntryType = names(&["deposit", "withdrawal", "transfer_in", "transfer_out", "transfer_refund"]);
+
+    /// What moved the money, whichever way.
+    TransactionType = names(&["deposit", "withdrawal", "transfer"]);
+
+    /// Into the wallet or out of it.
+    Way = names(&["in", "out"]);
+
+    /// How far what an entry belongs to has come.
+    EntryStatus = names(&["pending", "completed", "failed"]);
+
+    /// How far people are with an alert.
+    AlertState = names(&["open", "acknowledged", "dismissed"]);
+
+    /// What became of a dead letter.
+    LetterState = names(&["open", "replayed", "discarded"]);
+
+    /// From which side a wallet is read.
+    Consistency = names(&["eventual", "strong"]);
+
+    /// A problem, as the reason of something else.
+    ProblemReason = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("A problem, as the reason of something else, with its numbers."))
+        .property("code", text())
+        .property("detail", text())
+        .required("code")
+        .required("detail");
+
+    /// JSON of any kind.
+    AnyJson = ObjectBuilder::new().schema_type(utoipa::openapi::schema::SchemaType::AnyValue);
+}
+
+impl ToSchema for Time {
+    fn name() -> Cow<'static, str> {
+        "Time".into()
+    }
+}
+
+impl PartialSchema for Time {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+            .description(Some("RFC 3339 in UTC, with microseconds."))
+            .examples([json!("2026-01-31T12:00:00.000000Z")])
+            .into()
+    }
+}
