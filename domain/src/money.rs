@@ -38,6 +38,12 @@ impl Currency {
     /// US dollars: what a wallet holds when nobody says otherwise.
     pub const USD: Self = Self(iso_currency::Currency::USD);
 
+    /// Every currency that a wallet may have.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let all = <iso_currency::Currency as iso_currency::IntoEnumIterator>::iter();
+        all.filter(|currency| currency.exponent().is_some()).map(Self)
+    }
+
     /// How many decimals the currency has: 2 for USD, 0 for JPY, 3 for BHD.
     pub fn decimals(self) -> u32 {
         self.0.exponent().map_or(0, u32::from)

@@ -42,7 +42,7 @@ pub(super) struct Parameters {
     #[param(value_type = Option<types::WalletName>)]
     wallet: Option<String>,
     /// Of this rule.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<types::RuleName>)]
     rule: Option<String>,
     /// In this state.
     #[param(value_type = Option<types::AlertState>)]

@@ -38,7 +38,7 @@ pub(super) struct Page {
 #[into_params(parameter_in = Query)]
 pub(super) struct Parameters {
     /// Of this read model.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<types::ProjectionName>)]
     projection: Option<String>,
     /// Of this wallet.
     #[param(value_type = Option<types::WalletName>)]

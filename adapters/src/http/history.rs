@@ -41,7 +41,7 @@ pub(super) struct HistoryQuery {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Parameters {
     /// What kinds, with commas between; `transfer` means all of its kinds.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<types::EntryTypes>)]
     #[serde(rename = "type")]
     kinds: Option<String>,
     /// Not before.
@@ -98,11 +98,11 @@ impl HistoryQuery {
         let limit = limit_of(limit)?;
         let before: Option<u64> =
             given.cursor.map(|text| text.parse()).transpose().map_err(|_| no_cursor())?;
-        let page = match parsed("page", given.page)? {
+        let page = match number("page", given.page)? {
             Some(0) => return Err(invalid("page", "the first page is 1")),
             page => page,
         };
-        let skip: Option<u64> = parsed("skip", given.skip)?;
+        let skip = number("skip", given.skip)?;
         let place = match (before, page, skip) {
             (None, None, None) => Place::Newest,
             (Some(entry), None, None) => Place::Before(entry),
@@ -115,6 +115,13 @@ impl HistoryQuery {
         };
         Ok(Self { filter, place, limit })
     }
+}
+
+/// A number as JSON Schema's `int64` has it.
+fn number(name: &'static str, text: Option<String>) -> Result<Option<u64>, Problem> {
+    let number: Option<i64> = parsed(name, text)?;
+    let unsigned = number.map(u64::try_from).transpose();
+    unsigned.map_err(|_| invalid(name, "it is not less than 0"))
 }
 
 fn limit_of(text: Option<String>) -> Result<u32, Problem> {

@@ -85,16 +85,22 @@ pub(in crate::http) struct StatusBody {
 
 /// What somebody decides, with a reason if they like.
 #[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(example = json!({ "by": "olga", "reason": "looking into it" }))]
 pub(in crate::http) struct AcknowledgeBody {
     by: OperatorName,
     reason: Option<ReasonText>,
+    /// Checked and not used: a decision is safe to send again without it.
+    request_id: Option<RequestKey>,
 }
 
 /// What somebody decides, and why.
 #[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(example = json!({ "by": "olga", "reason": "a known customer" }))]
 pub(in crate::http) struct DecisionBody {
     by: OperatorName,
     reason: ReasonText,
+    /// Checked and not used: a decision is safe to send again without it.
+    request_id: Option<RequestKey>,
 }

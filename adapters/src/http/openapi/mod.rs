@@ -48,6 +48,7 @@ pub fn document() -> OpenApi {
     let mut paths = Paths::new();
     let mut components = ComponentsBuilder::new()
         .schemas_from_iter(problems::schemas())
+        .schemas_from_iter(types::schemas())
         .header(TRACE_ID, trace_id());
     for Row { endpoint: (schemas, own, _), problems } in routes::table() {
         for (path, mut item) in own.paths {

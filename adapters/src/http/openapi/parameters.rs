@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Required, Schema};
 use utoipa::{IntoParams, ToSchema};
 
-use super::types::{RequestKey, WalletName};
+use super::types::WalletName;
 
 macro_rules! parameters {
     ($($(#[$doc:meta])* $name:ident = [$($parameter:expr),+ $(,)?];)+) => {$(
@@ -33,13 +33,13 @@ parameters! {
     /// `{id}` of an alert.
     AlertInPath = [in_path(
         "The alert: its rule and the event that it was found at.",
-        pattern(r"^[A-Za-z]+:\d{1,9}-\d{1,18}$", "largeOutflow:0-17"),
+        pattern(r"^[A-Za-z]{1,32}:(0|[1-9]\d{0,8})-(0|[1-9]\d{0,17})$", "largeOutflow:0-17"),
     )];
 
     /// `{id}` of a dead letter.
     LetterInPath = [in_path(
         "The dead letter: projection, partition and position.",
-        pattern(r"^[a-z]{1,32}:\d{1,9}:\d{1,18}$", "balance:0:123"),
+        pattern(r"^[a-z]{1,32}:(0|[1-9]\d{0,8}):(0|[1-9]\d{0,17})$", "balance:0:123"),
     )];
 
     /// What any command may bring: its key, and the trace that it is part of.
@@ -47,15 +47,13 @@ parameters! {
         in_header(
             "Idempotency-Key",
             "The idempotency key, bare or quoted; `requestId` in the body is the same.",
-            reference::<RequestKey>(),
+            pattern("^[!#-~][ -~]{0,254}$", "order-4711"),
         ),
         in_header(
             "traceparent",
-            "The W3C trace that the command is part of; its events carry it on.",
-            pattern(
-                "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
-                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            ),
+            "The W3C trace that the command is part of; its events carry it on. What is none counts \
+             as absent.",
+            text("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ),
     ];
 
@@ -63,7 +61,7 @@ parameters! {
     Condition = [in_header(
         "If-Match",
         "The version that the wallet must have, as `ETag` gave it, or `*` if it only has to exist.",
-        pattern(r#"^(\*|"\d{1,18}")$"#, "\"7\""),
+        pattern(r#"^(\*|\d{1,18}|"\d{1,18}")$"#, "\"7\""),
     )];
 
     /// From where on a read is to be answered.
@@ -109,6 +107,11 @@ fn parameter(
 
 fn reference<T: ToSchema>() -> RefOr<Schema> {
     Ref::from_schema_name(T::name()).into()
+}
+
+fn text(example: &str) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).examples([example]);
+    Schema::from(text.build()).into()
 }
 
 fn pattern(pattern: &str, example: &str) -> RefOr<Schema> {

@@ -12,12 +12,20 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use florin_domain::Currency;
+use florin_domain::fraud::Rule;
 use florin_domain::ids::{MAX_OPERATOR, MAX_OWNER, MAX_REASON, MAX_WALLET_ID};
+
+use florin_projections::models;
 
 use crate::http::answer::Time;
 
 /// What is neither a control character nor nothing.
 const PRINTABLE: &str = r"^[^\x00-\x1F\x7F-\x9F]+$";
+
+/// Entry types with commas between; `transfer` is each kind of transfer.
+const ENTRY_TYPES: &str = "^(deposit|withdrawal|transfer(_in|_out|_refund)?)\
+                           (,(deposit|withdrawal|transfer(_in|_out|_refund)?))*$";
 
 /// Any text.
 pub(in crate::http) fn text() -> Object {
@@ -36,7 +44,8 @@ fn names(names: &[&str]) -> ObjectBuilder {
 }
 
 macro_rules! described {
-    ($($(#[$doc:meta])* $name:ident = $schema:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident = $schema:expr;)+) => {
+        $(
         $(#[$doc])*
         #[derive(Debug)]
         pub(in crate::http) enum $name {}
@@ -52,7 +61,15 @@ macro_rules! described {
                 $schema.into()
             }
         }
-    )+};
+    )+
+        /// All of them, by name: queries refer to some that no body has.
+        pub(super) fn schemas() -> Vec<(String, RefOr<Schema>)> {
+            vec![
+                (Time::name().into_owned(), Time::schema()),
+                $(($name::name().into_owned(), $name::schema())),+
+            ]
+        }
+    };
 }
 
 described! {
@@ -94,7 +111,7 @@ described! {
     CurrencyCode = ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some("A currency of ISO 4217."))
-        .pattern(Some("^[A-Z]{3}$"))
+        .enum_values(Some(Currency::all().map(|currency| currency.to_string())))
         .examples([json!("USD")]);
 
     /// The id of a wallet.
@@ -181,6 +198,22 @@ described! {
 
     /// What became of a dead letter.
     LetterState = names(&["open", "replayed", "discarded"]);
+
+    /// A rule that finds fraud.
+    RuleName = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(Rule::ALL.iter().map(|rule| rule.as_str())));
+
+    /// A read model.
+    ProjectionName = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(models::all().iter().map(|model| model.name())));
+
+    /// Kinds of entries, with commas between.
+    EntryTypes = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(ENTRY_TYPES))
+        .examples([json!("deposit,transfer_in")]);
 
     /// From which side a wallet is read.
     Consistency = names(&["eventual", "strong"]);

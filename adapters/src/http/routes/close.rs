@@ -21,7 +21,7 @@ use crate::http::wallets;
     operation_id = "close",
     tag = "wallets",
     params(WalletInPath, CommandHeaders, Condition),
-    request_body = StatusBody,
+    request_body = Option<StatusBody>,
     responses((
         status = 200, description = "The wallet is closed for good.",
         body = wallets::WalletAnswer,

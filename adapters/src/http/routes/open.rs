@@ -23,7 +23,7 @@ use crate::http::wallets;
     operation_id = "open_wallet",
     tag = "wallets",
     params(CommandHeaders),
-    request_body = OpenBody,
+    request_body = Option<OpenBody>,
     responses((status = 201, description = "The wallet is open.", body = wallets::WalletAnswer)),
 )]
 pub(super) async fn post(State(api): State<Api>, mut call: Call) -> Result<Response, Problem> {

@@ -21,7 +21,7 @@ use crate::http::wallets;
     operation_id = "unfreeze",
     tag = "wallets",
     params(WalletInPath, CommandHeaders, Condition),
-    request_body = StatusBody,
+    request_body = Option<StatusBody>,
     responses(
         (status = 200, description = "Money may leave the wallet.", body = wallets::WalletAnswer),
     ),
