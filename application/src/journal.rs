@@ -62,6 +62,15 @@ pub struct KeptKey {
     pub transfer: Option<TransferId>,
 }
 
+/// What is on record for a key, for whoever asks about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The key, what was asked under it, and what became of it.
+    pub kept: KeptKey,
+    /// When the request was recorded.
+    pub recorded_at: DateTime<Utc>,
+}
+
 /// What is appended to a partition at once.
 #[derive(Debug)]
 pub struct Batch {
@@ -189,6 +198,9 @@ pub trait Journal: Send + Sync {
 
     /// A transfer by id, whichever partition it lies in.
     async fn transfer(&self, id: TransferId) -> Result<Option<TransferRecord>, JournalError>;
+
+    /// What is on record for a key; `None` if nothing is.
+    async fn key(&self, key: &Key) -> Result<Option<KeyRecord>, JournalError>;
 
     /// Keeps the states, so that loading these wallets needs only the events after them. A state
     /// older than one that is kept is dropped.

@@ -14,7 +14,7 @@ use crate::command::{
     Answer, Command, Key, Request, RequestId, SubmitError, TransferState, WalletState,
 };
 use crate::fingerprint::Fingerprint;
-use crate::journal::Journal;
+use crate::journal::{Journal, KeyRecord};
 use crate::partition::{Job, Queue, Reply, Submission, Task, Writer, WriterParts};
 use crate::saga::Driver;
 use crate::snapshots::Snapshots;
@@ -118,6 +118,24 @@ impl Ledger {
                 Err(SubmitError::Unavailable)
             }
         }
+    }
+
+    /// What is on record for a wallet's key, or for a key of requests to open a wallet without saying
+    /// which; `None` if nothing is.
+    ///
+    /// # Errors
+    /// [`SubmitError::Unavailable`].
+    pub async fn key(
+        &self,
+        wallet: Option<&WalletId>,
+        request_id: RequestId,
+    ) -> Result<Option<KeyRecord>, SubmitError> {
+        let scope = wallet.map_or("", WalletId::as_str).into();
+        let record = self.inner.journal.key(&Key { scope, request_id }).await;
+        record.map_err(|cause| {
+            tracing::warn!(%cause, "key not read");
+            SubmitError::Unavailable
+        })
     }
 
     async fn ask<T>(

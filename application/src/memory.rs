@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use florin_domain::journal::RecordedEvent;
 use florin_domain::{TransferId, WalletId};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::command::Key;
 use crate::journal::{
-    AppendError, Batch, Head, Journal, JournalError, KeptKey, MAX_TAIL, PartitionJournal, Tail,
-    TransferRecord, WalletRecord,
+    AppendError, Batch, Head, Journal, JournalError, KeptKey, KeyRecord, MAX_TAIL,
+    PartitionJournal, Tail, TransferRecord, WalletRecord,
 };
 
 /// A journal that ends with the process.
@@ -24,7 +25,8 @@ pub struct MemoryJournal {
 
 struct Data {
     partitions: Vec<Vec<RecordedEvent>>,
-    keys: HashMap<Key, KeptKey>,
+    /// With when each was recorded.
+    keys: HashMap<Key, (KeptKey, DateTime<Utc>)>,
     /// By transfer, the partition that drives it.
     unfinished: BTreeMap<TransferId, u32>,
 }
@@ -103,7 +105,7 @@ impl Data {
             events.extend(batch.events.iter().cloned());
         }
         for kept in &batch.keys {
-            self.keys.insert(kept.key.clone(), kept.clone());
+            self.keys.insert(kept.key.clone(), (kept.clone(), batch.recorded_at));
         }
         self.unfinished.extend(batch.started.iter().map(|id| (*id, batch.partition)));
         for id in &batch.finished {
@@ -125,6 +127,12 @@ impl Journal for MemoryJournal {
 
     async fn transfer(&self, id: TransferId) -> Result<Option<TransferRecord>, JournalError> {
         self.data().transfer(id)
+    }
+
+    async fn key(&self, key: &Key) -> Result<Option<KeyRecord>, JournalError> {
+        let data = self.data();
+        let Some((kept, recorded_at)) = data.keys.get(key) else { return Ok(None) };
+        Ok(Some(KeyRecord { kept: data.resolved(kept)?, recorded_at: *recorded_at }))
     }
 
     /// Nothing is gained by a snapshot of what is in memory anyway.
@@ -192,7 +200,8 @@ impl PartitionJournal for MemoryPartition {
 
     async fn find_keys(&mut self, keys: &[Key]) -> Result<Vec<KeptKey>, JournalError> {
         let data = self.journal.data();
-        keys.iter().filter_map(|key| data.keys.get(key)).map(|kept| data.resolved(kept)).collect()
+        let known = keys.iter().filter_map(|key| data.keys.get(key));
+        known.map(|(kept, _)| data.resolved(kept)).collect()
     }
 
     async fn unfinished(&mut self) -> Result<Vec<TransferRecord>, JournalError> {

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cqrs_es::persist::PersistedEventStore;
 use cqrs_es::{AggregateError, EventEnvelope, EventStore};
+use florin_application::command::Key;
 use florin_application::journal::{
-    Journal, JournalError, PartitionJournal, TransferRecord, WalletRecord,
+    Journal, JournalError, KeyRecord, PartitionJournal, TransferRecord, WalletRecord,
 };
 use florin_domain::upcast::upcasters;
 use florin_domain::{Refusal, Transfer, TransferId, WalletId};
@@ -15,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use thiserror::Error;
 
 use super::connect::{ConnectError, connect, options};
-use super::load::SNAPSHOT_SHAPE;
+use super::load::{self, SNAPSHOT_SHAPE};
 use super::migrate::{MIGRATOR, MigrateError};
 use super::partition::PostgresPartition;
 use super::row::{column, read_error, signed, unsigned};
@@ -114,6 +115,11 @@ impl Journal for PostgresJournal {
             true => Ok(None),
             false => self.located(id, &events).await.map(Some),
         }
+    }
+
+    async fn key(&self, key: &Key) -> Result<Option<KeyRecord>, JournalError> {
+        let mut connection = self.pool.acquire().await.map_err(read_error)?;
+        load::key(&mut connection, key).await
     }
 
     async fn save_snapshots(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use florin_application::command::{Key, Outcome};
 use florin_application::fingerprint::Fingerprint;
-use florin_application::journal::{JournalError, KeptKey, TransferRecord, WalletRecord};
+use florin_application::journal::{JournalError, KeptKey, KeyRecord, TransferRecord, WalletRecord};
 use florin_domain::{TransferId, WalletId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -178,6 +178,24 @@ pub(super) async fn keys(
         .collect::<Result<_, _>>()?;
     add_outcomes(connection, &mut kept).await?;
     Ok(kept)
+}
+
+/// A key, and when it was recorded.
+pub(super) async fn key(
+    connection: &mut PgConnection,
+    key: &Key,
+) -> Result<Option<KeyRecord>, JournalError> {
+    let kept = keys(connection, std::slice::from_ref(key)).await?;
+    let Some(kept) = kept.into_iter().next() else { return Ok(None) };
+    let row = sqlx::query(
+        "SELECT recorded_at FROM idempotency_keys WHERE wallet_id = $1 AND request_id = $2",
+    )
+    .bind(&*key.scope)
+    .bind(key.request_id.as_str())
+    .fetch_one(connection)
+    .await
+    .map_err(read_error)?;
+    Ok(Some(KeyRecord { kept, recorded_at: column(&row, "recorded_at")? }))
 }
 
 /// Adds what has become of the transfers that began under the keys.

@@ -29,6 +29,7 @@ on_every_journal!(
     a_lock_of_one_partition_holds_up_no_other,
     a_tail_beyond_its_bound_is_not_sent,
     keys_are_found_with_their_outcomes,
+    a_key_on_record_says_when_it_was_recorded,
     a_transfer_tells_the_outcome_of_its_key,
     a_transfer_is_unfinished_until_it_has_ended,
     wallets_are_loaded_in_the_order_asked,
@@ -169,6 +170,17 @@ async fn keys_are_found_with_their_outcomes(store: &Store) {
     found.sort_by_key(|kept| kept.key.request_id.to_string());
     assert_eq!(found, first.keys);
     assert_eq!(partition.find_keys(&[]).await.unwrap(), []);
+}
+
+async fn a_key_on_record_says_when_it_was_recorded(store: &Store) {
+    let mut partition = store.partition(0);
+    let a = id_in(0, store.partitions(), "a");
+    let mut first = opening(0, Head::EMPTY, &a, 500);
+    first.keys = vec![kept(&a, "1", Some(outcome(&a, 500)))];
+    append_first(&mut *partition, &first).await;
+    let record = store.journal().key(&key(&a, "1")).await.unwrap().unwrap();
+    assert_eq!((&record.kept, record.recorded_at), (&first.keys[0], first.recorded_at));
+    assert_eq!(store.journal().key(&key(&a, "2")).await.unwrap(), None);
 }
 
 async fn a_transfer_tells_the_outcome_of_its_key(store: &Store) {
