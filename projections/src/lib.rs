@@ -7,6 +7,7 @@
 //! | [`read_model`] | what a read model is: rows, a pure fold, the SQL around it |
 //! | [`balance`], [`history`], [`stats`], [`fraud`] | the read models, and what clients ask of them |
 //! | [`models`] | the list of them |
+//! | [`trial_balance`] | whether the money adds up, now and at any position of the past |
 //! | [`runner`] | what keeps a read model up to date in one partition |
 //! | [`checkpoint`], [`announcement`] | how far each has come, and how others learn of it |
 //! | [`dead_letters`], [`replay`] | what could not be applied, and what becomes of it |
@@ -39,3 +40,4 @@ pub mod rebuild;
 pub mod replay;
 pub mod runner;
 pub mod stats;
+pub mod trial_balance;

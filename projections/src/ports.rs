@@ -4,11 +4,14 @@
 //! with gaps, late, or nothing at all: what it lacks is read from the journal.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use florin_domain::TransferId;
 use florin_domain::journal::RecordedEvent;
+use rust_decimal::Decimal;
 use thiserror::Error;
 
 /// A stream of the events of one partition.
@@ -91,4 +94,37 @@ pub trait JournalReader: Send + Sync {
         ids: &[TransferId],
         up_to: u64,
     ) -> Result<Vec<RecordedEvent>, JournalAway>;
+}
+
+/// The journal, to be asked about the past: what reports need besides its order.
+#[async_trait]
+pub trait PastReader: JournalReader {
+    /// The next events of wallets (and not of transfers) of a partition after a position and up to
+    /// another one, in order; none at the end.
+    ///
+    /// # Errors
+    /// [`JournalAway`].
+    async fn of_wallets(
+        &self,
+        partition: u32,
+        after: u64,
+        up_to: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, JournalAway>;
+
+    /// What each of these wallets held after its event of that sequence, as it was recorded, in any
+    /// order.
+    ///
+    /// # Errors
+    /// [`JournalAway`].
+    async fn balances_after(
+        &self,
+        events: &[(Arc<str>, u64)],
+    ) -> Result<Vec<(Arc<str>, Decimal)>, JournalAway>;
+
+    /// The last event of each partition that was recorded then or earlier; 0 where there is none.
+    ///
+    /// # Errors
+    /// [`JournalAway`].
+    async fn positions_at(&self, time: DateTime<Utc>) -> Result<Vec<(u32, u64)>, JournalAway>;
 }

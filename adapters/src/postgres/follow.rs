@@ -1,11 +1,15 @@
 //! The journal in order, page by page, for whoever reads all of it: proofs, rebuilds, the relay.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use florin_application::journal::JournalError;
 use florin_domain::TransferId;
 use florin_domain::journal::{Hash, RecordedEvent};
-use florin_projections::ports::{JournalAway, JournalReader};
-use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
+use florin_projections::ports::{JournalAway, JournalReader, PastReader};
+use rust_decimal::Decimal;
+use sqlx::{PgExecutor, PgPool, Postgres, Row as _, Transaction};
 
 use super::PostgresJournal;
 use super::row::{COLUMNS, column, hash, read_error, recorded, signed, unsigned};
@@ -127,6 +131,87 @@ impl JournalReader for PostgresJournal {
         rows.iter().map(recorded).collect::<Result<_, _>>().map_err(away)
     }
 }
+
+#[async_trait]
+impl PastReader for PostgresJournal {
+    async fn of_wallets(
+        &self,
+        partition: u32,
+        after: u64,
+        up_to: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, JournalAway> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM events e
+              WHERE e.partition = $1 AND e.position > $2 AND e.position <= $3
+                AND e.aggregate_type = 'Wallet'
+              ORDER BY e.position LIMIT $4"
+        );
+        let rows = sqlx::query(&statement)
+            .bind(i32::try_from(partition).unwrap_or(i32::MAX))
+            .bind(signed(after))
+            .bind(signed(up_to))
+            .bind(signed(limit as u64))
+            .fetch_all(self.pool())
+            .await
+            .map_err(|error| away(read_error(error)))?;
+        rows.iter().map(recorded).collect::<Result<_, _>>().map_err(away)
+    }
+
+    async fn balances_after(
+        &self,
+        events: &[(Arc<str>, u64)],
+    ) -> Result<Vec<(Arc<str>, Decimal)>, JournalAway> {
+        let (wallets, sequences): (Vec<&str>, Vec<i64>) =
+            events.iter().map(|(wallet, sequence)| (&**wallet, signed(*sequence))).unzip();
+        let rows = sqlx::query(
+            "SELECT w.number, e.balance
+               FROM unnest($1::text[], $2::bigint[])
+                    WITH ORDINALITY AS w (wallet_id, sequence, number)
+               JOIN events e ON e.aggregate_id = w.wallet_id AND e.aggregate_type = 'Wallet'
+                            AND e.sequence = w.sequence",
+        )
+        .bind(wallets)
+        .bind(sequences)
+        .fetch_all(self.pool())
+        .await
+        .map_err(|error| away(read_error(error)))?;
+        let mut balances = Vec::with_capacity(rows.len());
+        for row in &rows {
+            // Numbered from 1.
+            let number: i64 = column(row, "number").map_err(away)?;
+            let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+            if let Some((wallet, _)) = events.get(index) {
+                balances.push((Arc::clone(wallet), column(row, "balance").map_err(away)?));
+            }
+        }
+        Ok(balances)
+    }
+
+    async fn positions_at(&self, time: DateTime<Utc>) -> Result<Vec<(u32, u64)>, JournalAway> {
+        let rows = sqlx::query(POSITIONS_AT).bind(time).fetch_all(self.pool()).await;
+        let rows = rows.map_err(|error| away(read_error(error)))?;
+        let position = |row: &sqlx::postgres::PgRow| {
+            let partition = unsigned(row.try_get::<i32, _>("partition").map_err(read_error)?)?;
+            Ok((partition, unsigned(row.try_get::<i64, _>("position").map_err(read_error)?)?))
+        };
+        rows.iter().map(position).collect::<Result<_, _>>().map_err(away)
+    }
+}
+
+/// By bisection, because time never runs backwards in a partition: thirty look-ups of the index among
+/// a billion events. What is wanted lies between `low` and `high`, both included.
+const POSITIONS_AT: &str = "
+WITH RECURSIVE search (partition, low, high) AS (
+  SELECT p.partition, 0::bigint, p.head_position FROM partitions p
+  UNION ALL
+  SELECT s.partition,
+         CASE WHEN e.recorded_at <= $1 THEN e.position ELSE s.low END,
+         CASE WHEN e.recorded_at <= $1 THEN s.high ELSE e.position - 1 END
+    FROM search s
+    JOIN events e ON e.partition = s.partition AND e.position = (s.low + s.high + 1) / 2
+   WHERE s.low < s.high)
+SELECT partition, low AS position FROM search WHERE low = high ORDER BY partition";
 
 fn away(error: JournalError) -> JournalAway {
     JournalAway(error.into())
