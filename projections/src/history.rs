@@ -11,10 +11,12 @@
 
 mod read;
 mod save;
+mod statement;
 #[cfg(test)]
 mod tests;
 
 pub use read::{Entry, Filter, MAX_PAGE, NUMBERED_SCAN, Page, Place, SCAN, page};
+pub use statement::{MAX_STATEMENT, Period, Statement, Totals, statement};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +59,14 @@ impl Kind {
         Self::TransferOut,
         Self::TransferRefund,
     ];
+
+    /// Whether the wallet holds more afterwards.
+    pub fn is_in(self) -> bool {
+        match self {
+            Self::Deposit | Self::TransferIn | Self::TransferRefund => true,
+            Self::Withdrawal | Self::TransferOut => false,
+        }
+    }
 
     /// As it is stored, and as clients are told.
     pub fn name(self) -> &'static str {

@@ -33,7 +33,7 @@ use florin_projections::balance::{self, Balance, WalletList};
 use florin_projections::checkpoint::ReadAt;
 use florin_projections::fraud::Fraud;
 use florin_projections::fraud::review::{self, AlertList, Cursor};
-use florin_projections::history::{self, History, Page, Place};
+use florin_projections::history::{self, History, Page, Period, Place, Statement};
 use florin_projections::read_model::ReadModel;
 use florin_projections::stats::{self, Days, Stats, WalletStats};
 use sqlx::PgPool;
@@ -102,6 +102,12 @@ impl<T> AsOf for (Option<T>, ReadAt) {
 }
 
 impl AsOf for Page {
+    fn position_in(&self, _: u32) -> u64 {
+        self.at.position
+    }
+}
+
+impl AsOf for Statement {
     fn position_in(&self, _: u32) -> u64 {
         self.at.position
     }
@@ -285,6 +291,27 @@ impl Reads {
             self.tell(id, partition, newest.position);
         }
         Ok(page)
+    }
+
+    /// A wallet's statement; empty for a wallet that is not known.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn statement(
+        &self,
+        id: &WalletId,
+        least: u64,
+        period: Period,
+    ) -> Result<Statement, ReadError> {
+        let Inner { pool, .. } = &*self.inner;
+        let (partition, floor) = self.floor_of(id, least);
+        let read = || async move { Ok(history::statement(pool, partition, id, period).await?) };
+        let floors = [(partition, floor)];
+        let statement = self.as_of(History::NAME, &floors, self.deadline(), read).await?;
+        if let Some(newest) = statement.entries.last() {
+            self.tell(id, partition, newest.position);
+        }
+        Ok(statement)
     }
 
     /// A wallet's sums, the days on which its money moved, and whether it is suspicious.

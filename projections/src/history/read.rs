@@ -182,7 +182,7 @@ pub async fn page(
 }
 
 /// Of a statement without a row, which cannot be.
-fn no_answer() -> ReadAt {
+pub(super) fn no_answer() -> ReadAt {
     ReadAt { position: 0, stale_since: None }
 }
 
@@ -244,7 +244,7 @@ SELECT s.*, c.counted, m.*
      ORDER BY m.entry DESC LIMIT $12 OFFSET $13) AS m ON true
  ORDER BY m.entry DESC";
 
-fn entry(row: &PgRow) -> Result<Entry, sqlx::Error> {
+pub(super) fn entry(row: &PgRow) -> Result<Entry, sqlx::Error> {
     let currency = currency(row)?;
     Ok(Entry {
         entry: unsigned(row.try_get("entry")?),
