@@ -12,5 +12,6 @@ pub mod monkey;
 pub mod nats;
 pub mod postgres;
 pub mod reads;
+pub mod reports;
 pub mod telemetry;
 pub mod worker;

@@ -14,6 +14,7 @@
 //! | [`feed`] | the sources they work from, good and bad |
 //! | [`flawed`] | a read model with a defect that can be mended |
 //! | [`fresh_fold`] | the proof that read models equal a fresh fold of the journal |
+//! | [`turmoil`] | a random history |
 //! | [`watch`] | a ledger under the eyes of the fraud rules |
 //! | [`process`] | the program `florin` in processes of its own |
 //! | [`round_robin`] | a load balancer in front of several of them |
@@ -40,6 +41,7 @@ pub mod projecting;
 pub mod round_robin;
 pub mod service;
 pub mod store;
+pub mod turmoil;
 pub mod watch;
 
 /// Makes a test of each function, on each journal, with one partition and with four.

@@ -13,6 +13,7 @@ use florin_adapters::http::{Api, Dependencies, router, serve};
 use florin_adapters::nats::stream::StreamSettings;
 use florin_adapters::postgres::PostgresJournal;
 use florin_adapters::reads::{CACHED_BALANCES, Reads};
+use florin_adapters::reports::ReportDesk;
 use florin_adapters::worker::{Parts, Worker};
 use florin_application::{Journal, Ledger, Settings};
 use florin_projections::audit::Summary;
@@ -80,7 +81,12 @@ impl Service {
             reads,
             auto_open: settings.auto_open,
             fraud: FraudDesk::new(pool.clone()),
-            dead_letters: DeadLetterDesk::new(pool, reader(&store), models.clone()),
+            dead_letters: DeadLetterDesk::new(pool.clone(), reader(&store), models.clone()),
+            reports: ReportDesk::new(
+                pool,
+                Arc::new(PostgresJournal::clone(journal)),
+                Arc::new(SystemClock),
+            ),
             health: Arc::new(health),
         };
         let worker = Some(work(&store, models));

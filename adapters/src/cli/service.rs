@@ -19,6 +19,7 @@ use crate::nats;
 use crate::nats::stream::StreamSettings;
 use crate::postgres::{OpenError, PostgresJournal};
 use crate::reads::Reads;
+use crate::reports::ReportDesk;
 use crate::worker::{Parts, Worker};
 
 /// The first and the longest wait for a Postgres that is away at the start.
@@ -74,7 +75,12 @@ impl Service {
             auto_open: settings.auto_open,
             health: Arc::new(health),
             fraud: FraudDesk::new(pool.clone()),
-            dead_letters: DeadLetterDesk::new(pool, Arc::new(journal), models::all()),
+            dead_letters: DeadLetterDesk::new(
+                pool.clone(),
+                Arc::new(journal.clone()),
+                models::all(),
+            ),
+            reports: ReportDesk::new(pool, Arc::new(journal), Arc::new(SystemClock)),
         };
         tracing::info!(address = %self.listener.local_addr()?, "serving");
         let served = serve(self.listener, router(api), shutdown).await;

@@ -13,6 +13,10 @@
 //! | `query` | the parameters of a query, checked one by one |
 //! | `submit`, `answer` | outcomes as JSON |
 //! | `wallets`, `history`, `stats` | the read models of wallets: what is asked of them, and as JSON |
+//! | `statement` | a wallet's statement, as JSON, CSV or a page to be printed |
+//! | `trial_balance` | whether the money adds up, as JSON |
+//! | `kept` | what is on record for a key, as JSON |
+//! | `negotiate` | which of several media types an answer has |
 //! | `standings` | how far the read models are, as JSON |
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
 //! | `dead_letters` | what read models could not apply: what is asked of it, and as JSON |
@@ -35,7 +39,9 @@ mod fields;
 mod health;
 mod history;
 mod if_match;
+mod kept;
 mod key;
+mod negotiate;
 mod number;
 mod observe;
 pub mod openapi;
@@ -47,9 +53,11 @@ mod refusal;
 mod routes;
 mod serve;
 mod standings;
+mod statement;
 mod stats;
 mod submit;
 mod trace;
+mod trial_balance;
 mod wallets;
 
 use std::sync::Arc;
@@ -59,6 +67,7 @@ use florin_application::Ledger;
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
 use crate::reads::Reads;
+use crate::reports::ReportDesk;
 
 pub use health::{Dependencies, Health, Missing};
 pub use routes::router;
@@ -77,6 +86,8 @@ pub struct Api {
     pub fraud: FraudDesk,
     /// Where dead letters are looked after.
     pub dead_letters: DeadLetterDesk,
+    /// Where reports over the whole ledger are made.
+    pub reports: ReportDesk,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
+use florin_application::command::RequestId;
 use florin_domain::{TransferId, WalletId};
 use florin_projections::dead_letters::LetterId;
 use florin_projections::fraud::review::is_alert_id;
@@ -28,17 +29,43 @@ pub(super) struct AlertPath(pub(super) String);
 #[derive(Debug)]
 pub(super) struct LetterPath(pub(super) LetterId);
 
+/// `{walletId}`, where there is one, and `{key}` of an idempotency key.
+#[derive(Debug)]
+pub(super) struct KeyPath {
+    pub(super) wallet: Option<WalletId>,
+    pub(super) key: RequestId,
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for WalletPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = id(parts, state).await;
-        id.map(Self).ok_or_else(|| {
-            Problem::new(
-                Code::InvalidWalletId,
-                "A wallet id is 1 to 64 letters, digits, `_` or `-`: correct the path.",
-            )
-        })
+        id.map(Self).ok_or_else(invalid_wallet_id)
+    }
+}
+
+fn invalid_wallet_id() -> Problem {
+    Problem::new(
+        Code::InvalidWalletId,
+        "A wallet id is 1 to 64 letters, digits, `_` or `-`: correct the path.",
+    )
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let invalid = |why: &dyn std::fmt::Display| {
+            Problem::new(Code::InvalidRequestId, format!("The key in the path: {why}."))
+        };
+        let parameters = RawPathParams::from_request_parts(parts, state).await;
+        let parameters = parameters.map_err(|_| invalid(&"it is UTF-8, percent-encoded"))?;
+        let named = |name| parameters.iter().find(|(known, _)| *known == name);
+        let wallet = named("walletId").map(|(_, text)| text.parse()).transpose();
+        let wallet = wallet.map_err(|_| invalid_wallet_id())?;
+        let key = named("key").map_or("", |(_, text)| text);
+        Ok(Self { wallet, key: key.parse().map_err(|why| invalid(&why))? })
     }
 }
 

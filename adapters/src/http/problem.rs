@@ -87,7 +87,7 @@ impl Problem {
 
     /// The whole answer.
     pub(super) fn render(&self, trace: &TraceId, mut response: Response) -> Response {
-        let document = Document { problem: self, trace };
+        let document = Document { problem: self, trace: Some(trace) };
         // A map with names as keys always has a JSON text.
         *response.body_mut() = Body::from(serde_json::to_vec(&document).unwrap_or_default());
         *response.status_mut() = self.code.status();
@@ -181,9 +181,10 @@ fn away(error: &(dyn std::error::Error + 'static)) -> Problem {
     Problem::unread()
 }
 
-struct Document<'a> {
-    problem: &'a Problem,
-    trace: &'a TraceId,
+/// The body of a problem; without a trace id where it tells of an answer of another time.
+pub(super) struct Document<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) trace: Option<&'a TraceId>,
 }
 
 impl Serialize for Document<'_> {
@@ -196,7 +197,9 @@ impl Serialize for Document<'_> {
         map.serialize_entry("status", &status.as_u16())?;
         map.serialize_entry("detail", detail)?;
         map.serialize_entry("code", code.as_str())?;
-        map.serialize_entry("traceId", self.trace.as_str())?;
+        if let Some(trace) = self.trace {
+            map.serialize_entry("traceId", trace.as_str())?;
+        }
         self.problem.write_members(&mut map)?;
         map.end()
     }

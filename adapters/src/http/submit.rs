@@ -43,7 +43,7 @@ pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Re
 }
 
 /// Whoever is told of a wallet's event reads it from now on, in this process.
-fn tell(api: &Api, receipt: &Receipt) {
+pub(super) fn tell(api: &Api, receipt: &Receipt) {
     match receipt {
         Receipt::Wallet(state) => {
             api.reads.tell(&state.wallet_id, state.partition, state.position);
@@ -106,20 +106,28 @@ impl Asked {
     }
 
     fn refused(self, refused: &Refused) -> Problem {
-        // A transfer is on record only if its source exists, so it is the target that does not.
-        let missing = match (refused.transfer_id, self.target) {
-            (Some(_), Some(target)) => target,
-            (None, _) | (_, None) => self.wallet,
-        };
-        let problem = if refused.refusal == Refusal::WalletNotFound {
-            wallet_not_found(&missing)
-        } else {
-            Problem::from(&refused.refusal)
-        };
-        match refused.transfer_id {
-            Some(id) => problem.with("transferId", Member::Text(id.to_string())),
-            None => problem,
-        }
+        refused_of(refused, Some(&self.wallet), self.target.as_ref())
+    }
+}
+
+/// A refusal as its client was told: of a command to a wallet, if it named one, and to a target.
+pub(super) fn refused_of(
+    refused: &Refused,
+    wallet: Option<&WalletId>,
+    target: Option<&WalletId>,
+) -> Problem {
+    // A transfer is on record only if its source exists, so it is the target that does not.
+    let missing = match (refused.transfer_id, target) {
+        (Some(_), Some(target)) => Some(target),
+        (None, _) | (_, None) => wallet,
+    };
+    let problem = match missing {
+        Some(missing) if refused.refusal == Refusal::WalletNotFound => wallet_not_found(missing),
+        Some(_) | None => Problem::from(&refused.refusal),
+    };
+    match refused.transfer_id {
+        Some(id) => problem.with("transferId", Member::Text(id.to_string())),
+        None => problem,
     }
 }
 

@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -14,7 +16,7 @@ use florin_application::memory::MemoryJournal;
 use florin_domain::TransferId;
 use florin_domain::journal::RecordedEvent;
 use florin_projections::models;
-use florin_projections::ports::{JournalAway, JournalReader};
+use florin_projections::ports::{JournalAway, JournalReader, PastReader};
 
 /// Where the same routes answer.
 const PREFIXES: [&str; 4] = ["/wallets", "/wallet", "/v1/wallets", "/v1/wallet"];
@@ -66,6 +68,30 @@ impl JournalReader for Nowhere {
     }
 }
 
+#[async_trait]
+impl PastReader for Nowhere {
+    async fn of_wallets(
+        &self,
+        _: u32,
+        _: u64,
+        _: u64,
+        _: usize,
+    ) -> Result<Vec<RecordedEvent>, JournalAway> {
+        Err(gone())
+    }
+
+    async fn balances_after(
+        &self,
+        _: &[(Arc<str>, u64)],
+    ) -> Result<Vec<(Arc<str>, Decimal)>, JournalAway> {
+        Err(gone())
+    }
+
+    async fn positions_at(&self, _: DateTime<Utc>) -> Result<Vec<(u32, u64)>, JournalAway> {
+        Err(gone())
+    }
+}
+
 /// With a database that is not there.
 fn api(health: Arc<dyn Health>) -> Api {
     let url = "postgres://nobody@127.0.0.1:1/nothing";
@@ -75,7 +101,8 @@ fn api(health: Arc<dyn Health>) -> Api {
         reads: Reads::start(url, 1, 1).unwrap(),
         auto_open: true,
         fraud: FraudDesk::new(nowhere.clone()),
-        dead_letters: DeadLetterDesk::new(nowhere, Arc::new(Nowhere), models::all()),
+        dead_letters: DeadLetterDesk::new(nowhere.clone(), Arc::new(Nowhere), models::all()),
+        reports: ReportDesk::new(nowhere, Arc::new(Nowhere), Arc::new(SystemClock)),
         health,
     }
 }

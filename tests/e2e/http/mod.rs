@@ -3,14 +3,17 @@
 mod amounts;
 mod documented;
 mod in_flight;
+mod kept_keys;
 mod keys;
 mod malformed;
 mod older_systems;
 mod outages;
 mod reads;
 mod refusals;
+mod statements;
 mod traces;
 mod transfers;
+mod trial_balance;
 mod wallets;
 
 /// Where the routes of wallets answer.

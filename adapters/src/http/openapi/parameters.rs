@@ -42,6 +42,21 @@ parameters! {
         pattern(r"^[a-z]{1,32}:(0|[1-9]\d{0,8}):(0|[1-9]\d{0,17})$", "balance:0:123"),
     )];
 
+    /// `{walletId}` and `{key}` of an idempotency key.
+    KeyInPath = [
+        parameter(
+            "walletId",
+            ParameterIn::Path,
+            "The wallet whose key it is: the one in the path of the request, the source of a \
+             transfer, or the `id` of a request to open one.",
+            reference::<WalletName>(),
+        ),
+        key(),
+    ];
+
+    /// `{key}` of an idempotency key that belongs to no wallet.
+    FreeKeyInPath = [key()];
+
     /// What any command may bring: its key, and the trace that it is part of.
     CommandHeaders = [
         in_header(
@@ -79,6 +94,11 @@ parameters! {
             pattern(r"^\d{1,18}(-\d{1,18})?(,\d{1,18}-\d{1,18})*$", "0-17"),
         ),
     ];
+}
+
+fn key() -> Parameter {
+    let text = "The idempotency key, percent-encoded.";
+    parameter("key", ParameterIn::Path, text, reference::<RequestKey>())
 }
 
 fn in_path(description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {

@@ -79,6 +79,17 @@ pub(in crate::http) const ALERT: &[Code] = &[Code::InvalidAlertId, Code::AlertNo
 /// Where it is about a dead letter.
 pub(in crate::http) const LETTER: &[Code] = &[Code::InvalidDeadLetterId, Code::DeadLetterNotFound];
 
+/// Where it is about an idempotency key.
+pub(in crate::http) const KEY: &[Code] = &[Code::InvalidRequestId, Code::KeyNotFound];
+
+/// Where the whole ledger is reported on.
+pub(in crate::http) const REPORT: &[Code] =
+    &[Code::ReportTooLarge, Code::UnreadableEvent, Code::Busy];
+
+/// Where a wallet is reported on, in one of several ways.
+pub(in crate::http) const STATEMENT: &[Code] =
+    &[Code::ReportTooLarge, Code::StatementIncomplete, Code::NotAcceptable];
+
 /// Where a person decides.
 pub(in crate::http) const DECISION: &[Code] =
     &[Code::MissingField, Code::InvalidOperator, Code::InvalidReason];

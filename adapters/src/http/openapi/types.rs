@@ -215,6 +215,12 @@ described! {
         .pattern(Some(ENTRY_TYPES))
         .examples([json!("deposit,transfer_in")]);
 
+    /// How a statement is written.
+    StatementFormat = names(&["json", "csv", "html"]);
+
+    /// What is known of a key's request.
+    KeyState = names(&["in-progress", "accepted", "refused"]);
+
     /// From which side a wallet is read.
     Consistency = names(&["eventual", "strong"]);
 

@@ -10,6 +10,8 @@ mod document;
 mod freeze;
 mod get_alert;
 mod get_dead_letter;
+mod get_free_key;
+mod get_key;
 mod get_transfer;
 mod get_wallet;
 mod history;
@@ -21,10 +23,12 @@ mod open;
 mod projections;
 mod readyz;
 mod replay_dead_letter;
+mod statement;
 mod stats;
 mod transactions;
 mod transfer;
 mod transfer_between;
+mod trial_balance;
 mod unfreeze;
 mod withdraw;
 
@@ -38,8 +42,8 @@ use super::Api;
 use super::code::Code;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
-    ALERT, AMOUNT, ANY, BODY, CLOSE, COMMAND, DECISION, LEDGER, LETTER, MONEY, OPEN, OUT, READ,
-    STATUS, TRANSFER, WALLET,
+    ALERT, AMOUNT, ANY, BODY, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN, OUT,
+    READ, REPORT, STATEMENT, STATUS, TRANSFER, WALLET,
 };
 use super::problem::Problem;
 
@@ -62,6 +66,7 @@ pub(super) fn table() -> Vec<Row> {
         row(routes!(history::get), &[READ, WALLET]),
         row(routes!(transactions::get), &[READ, WALLET]),
         row(routes!(stats::get), &[READ, WALLET]),
+        row(routes!(statement::get), &[READ, WALLET, STATEMENT]),
         row(routes!(deposit::post), &[BODY, COMMAND, MONEY, AMOUNT]),
         row(routes!(withdraw::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT]),
         row(routes!(transfer::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER]),
@@ -73,6 +78,9 @@ pub(super) fn table() -> Vec<Row> {
             routes!(get_transfer::get),
             &[LEDGER, &[Code::InvalidTransferId, Code::TransferNotFound]],
         ),
+        row(routes!(get_key::get), &[KEY, &[Code::InvalidWalletId]]),
+        row(routes!(get_free_key::get), &[KEY]),
+        row(routes!(trial_balance::get), &[READ, REPORT]),
         row(routes!(list_alerts::get), &[READ]),
         row(routes!(get_alert::get), &[READ, ALERT]),
         row(routes!(acknowledge_alert::post), &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
