@@ -22,8 +22,10 @@ pub(super) struct Standpoint {
     pub(super) held: u64,
     /// As of where it is known what has moved.
     pub(super) moved: u64,
-    /// The wallets whose rows stand still, and are in none of the sums.
-    pub(super) parked: Vec<Arc<str>>,
+    /// The wallets whose rows are no fold of their events, and are in none of the sums.
+    pub(super) apart: Vec<Arc<str>>,
+    /// The events that people decided never to apply.
+    pub(super) discarded: Vec<u64>,
 }
 
 impl Standpoint {
@@ -37,7 +39,7 @@ impl Standpoint {
     /// The beginning, if that is nearer than where the read models are.
     fn or_the_beginning(self) -> Self {
         match self.distance() > self.wanted {
-            true => Self { held: 0, moved: 0, parked: Vec::new(), ..self },
+            true => Self { held: 0, moved: 0, apart: Vec::new(), ..self },
             false => self,
         }
     }
@@ -61,10 +63,10 @@ pub(super) async fn read(
     let partitions: Vec<i32> = with_rows.map(|one| number(one.partition)).collect();
     let mut sums = ByCurrency::default();
     if !partitions.is_empty() {
-        let parked = standpoints.iter().flat_map(|one| one.parked.iter().map(|id| &**id));
-        let parked: Vec<&str> = parked.collect();
+        let apart = standpoints.iter().flat_map(|one| one.apart.iter().map(|id| &**id));
+        let apart: Vec<&str> = apart.collect();
         for (statement, read) in [(HELD, held as fn(&PgRow) -> _), (MOVED, moved)] {
-            let rows = sqlx::query(statement).bind(&partitions).bind(&parked);
+            let rows = sqlx::query(statement).bind(&partitions).bind(&apart);
             for row in rows.fetch_all(&mut *snapshot).await? {
                 sums.count(currency(&row)?, &read(&row)?)?;
             }
@@ -104,13 +106,15 @@ async fn standpoints(
         if wanted > head {
             return Err(TrialBalanceError::BeyondHead { partition, wanted, head });
         }
-        let parked: Option<Vec<String>> = row.try_get("parked")?;
+        let apart: Option<Vec<String>> = row.try_get("apart")?;
+        let discarded: Option<Vec<i64>> = row.try_get("discarded")?;
         let standpoint = Standpoint {
             partition,
             wanted,
             held: unsigned(row.try_get("held")?),
             moved: unsigned(row.try_get("moved")?),
-            parked: parked.unwrap_or_default().into_iter().map(Arc::from).collect(),
+            apart: apart.unwrap_or_default().into_iter().map(Arc::from).collect(),
+            discarded: discarded.unwrap_or_default().into_iter().map(unsigned).collect(),
         };
         standpoints.push(standpoint.or_the_beginning());
     }
@@ -138,12 +142,21 @@ fn moved(row: &PgRow) -> Result<Sums, sqlx::Error> {
 const LIKE_A_REPORT: &str = "
 SELECT set_config('enable_seqscan', 'on', true), set_config('statement_timeout', '15s', true)";
 
-/// Every partition, where it ends, where the two read models are in it, and who is parked.
+/// Every partition, where it ends, where the two read models are in it, and whose rows there are no fold
+/// of their events: because they are parked, or because an event was discarded.
 const STANDPOINTS: &str = "
 SELECT p.partition, p.head_position,
        coalesce(b.position, 0) AS held, coalesce(s.position, 0) AS moved,
-       (SELECT array_agg(DISTINCT w.wallet_id::text) FROM parked_wallets w
-         WHERE w.projection IN ('balance', 'stats') AND w.partition = p.partition) AS parked
+       (SELECT array_agg(w.wallet_id::text) FROM (
+          SELECT wallet_id FROM parked_wallets
+           WHERE projection IN ('balance', 'stats') AND partition = p.partition
+           UNION
+          SELECT wallet_id FROM dead_letters
+           WHERE projection IN ('balance', 'stats') AND partition = p.partition
+             AND state = 'discarded' AND wallet_id IS NOT NULL) AS w) AS apart,
+       (SELECT array_agg(d.position) FROM dead_letters d
+         WHERE d.projection IN ('balance', 'stats') AND d.partition = p.partition
+           AND d.state = 'discarded') AS discarded
   FROM partitions p
   LEFT JOIN checkpoints b ON b.projection = 'balance' AND b.partition = p.partition
   LEFT JOIN checkpoints s ON s.projection = 'stats' AND s.partition = p.partition
@@ -165,7 +178,7 @@ mod tests {
     use super::*;
 
     fn standpoint(wanted: u64, held: u64, moved: u64) -> Standpoint {
-        Standpoint { partition: 0, wanted, held, moved, parked: vec!["a".into()] }
+        Standpoint { partition: 0, wanted, held, moved, apart: vec!["a".into()], discarded: vec![] }
     }
 
     #[test]
@@ -180,7 +193,7 @@ mod tests {
         ] {
             let nearest = standpoint(wanted, held, moved).or_the_beginning();
             assert_eq!((nearest.distance(), nearest.has_rows()), (distance, has_rows), "{wanted}");
-            assert_eq!(nearest.parked.is_empty(), !has_rows && held > 0, "{wanted}");
+            assert_eq!(nearest.apart.is_empty(), !has_rows && held > 0, "{wanted}");
         }
     }
 }

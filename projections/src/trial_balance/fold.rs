@@ -20,12 +20,19 @@ pub(super) struct Fold<'a> {
     journal: &'a dyn PastReader,
     /// By wallet, the sequence of the last event that was met, and what it says.
     known: HashMap<Arc<str>, (u64, Decimal)>,
+    /// In the partition of now: what is left out if it cannot be read.
+    discarded: HashSet<u64>,
     folded: u64,
 }
 
 impl<'a> Fold<'a> {
     pub(super) fn new(journal: &'a dyn PastReader) -> Self {
-        Self { journal, known: HashMap::new(), folded: 0 }
+        Self { journal, known: HashMap::new(), discarded: HashSet::new(), folded: 0 }
+    }
+
+    /// Which events of the next partition are left out if they cannot be read.
+    pub(super) fn leave_out(&mut self, discarded: &[u64]) {
+        self.discarded = discarded.iter().copied().collect();
     }
 
     /// Over a range of a partition, without some wallets.
@@ -35,13 +42,18 @@ impl<'a> Fold<'a> {
         (from, to): (u64, u64),
         without: &HashSet<Arc<str>>,
     ) -> Result<ByCurrency, TrialBalanceError> {
-        let (mut change, mut after) = (ByCurrency::default(), from);
-        while after < to {
-            let mut page = self.journal.of_wallets(partition, after, to, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.position;
+        let (journal, mut change) = (self.journal, ByCurrency::default());
+        let read = async |after: u64| match after < to {
+            true => journal.of_wallets(partition, after, to, PAGE).await,
+            false => Ok(Vec::new()),
+        };
+        let mut page = read(from).await?;
+        while let Some(last) = page.last().map(|event| event.position) {
             page.retain(|event| !without.contains(&event.aggregate_id));
-            self.take(&page, &mut change).await?;
+            // The next one is on its way meanwhile.
+            let (next, taken) = tokio::join!(read(last), self.take(&page, &mut change));
+            taken?;
+            page = next?;
         }
         Ok(change)
     }
@@ -74,10 +86,15 @@ impl<'a> Fold<'a> {
         for recorded in page {
             let wallet = Arc::clone(&recorded.aggregate_id);
             let known = self.known.get(&wallet).map_or(Decimal::ZERO, |(_, balance)| *balance);
-            if let Event::Wallet(event) = decode(recorded)?
-                && let Some((currency, sums)) = change_by(&event, known)
-            {
-                change.count(currency, &sums)?;
+            match decode(recorded) {
+                Ok(Event::Wallet(event)) => {
+                    if let Some((currency, sums)) = change_by(&event, known) {
+                        change.count(currency, &sums)?;
+                    }
+                }
+                Ok(Event::Transfer(_)) => {}
+                Err(_) if self.discarded.contains(&recorded.position) => {}
+                Err(unreadable) => return Err(unreadable.into()),
             }
             let balance = recorded.balance.unwrap_or(known);
             self.known.insert(wallet, (recorded.sequence, balance));

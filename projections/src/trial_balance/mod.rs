@@ -18,7 +18,9 @@
 //! The rows of the two read models are of one snapshot, each at its own checkpoint, and the journal
 //! leads from there to the position that is asked for, forwards or backwards; from the beginning,
 //! where that is nearer. So the answer is exact at any position, waits for no model, and costs what
-//! the distance costs. A wallet that is parked is folded from its own stream.
+//! the distance costs. A wallet that is parked, or of which an event was discarded, is folded from its
+//! own stream. An event that cannot be read is left out if it was discarded, and else there is no
+//! answer.
 //!
 //! A transfer is in flight as far as the partitions are read: where the target's is read further than
 //! the source's, a credit is met without its debit, and the sum is smaller by that amount.
@@ -153,15 +155,16 @@ async fn go(
     standpoint: &Standpoint,
     sums: &mut ByCurrency,
 ) -> Result<(), TrialBalanceError> {
-    let Standpoint { partition, wanted, held, moved, parked } = standpoint;
+    let Standpoint { partition, wanted, held, moved, apart, discarded } = standpoint;
     let stops: BTreeSet<u64> = [*wanted, *held, *moved].into();
-    let apart: HashSet<Arc<str>> = parked.iter().cloned().collect();
+    let without: HashSet<Arc<str>> = apart.iter().cloned().collect();
+    fold.leave_out(discarded);
     for (from, to) in stops.iter().zip(stops.iter().skip(1)) {
         let ways = [held, moved].map(|base| Way::between(*base, *wanted, (*from, *to)));
-        let change = fold.range(*partition, (*from, *to), &apart).await?;
+        let change = fold.range(*partition, (*from, *to), &without).await?;
         sums.add(&change, ways)?;
     }
-    for wallet in parked {
+    for wallet in apart {
         let change = fold.stream(wallet, *wanted).await?;
         sums.add(&change, [Way::Forth; 2])?;
     }

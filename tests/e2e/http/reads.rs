@@ -92,10 +92,13 @@ async fn every_answer_says_what_it_is_as_of() {
         (format!("/wallets/{a}/history"), 200),
         (format!("/wallets/{a}/transactions"), 200),
         (format!("/wallets/{a}/stats"), 200),
+        (format!("/wallets/{a}/statement"), 200),
         (format!("/fraud/alerts?wallet={a}&minPosition={source}"), 200),
         (format!("/wallets/{}", id_in(0, 4, "nobody")), 404),
         (format!("/wallets/{}/history", id_in(0, 4, "nobody")), 404),
         (format!("/wallets/{}/stats", id_in(0, 4, "nobody")), 404),
+        (format!("/wallets/{}/statement", id_in(0, 4, "nobody")), 404),
+        (format!("/ledger/trial-balance?minPosition={source},{target}"), 200),
         (format!("/wallets?minPosition={source},{target}"), 200),
         ("/fraud/alerts".to_owned(), 200),
         ("/fraud/alerts/largeOutflow:0-2".to_owned(), 404),
@@ -114,7 +117,7 @@ async fn every_answer_says_what_it_is_as_of() {
 async fn a_read_waits_for_the_position_that_it_is_given() {
     let mut service = Service::start(1).await;
     service.post("/wallets/a/deposit", json!({ "amount": 5 })).await.expect(201);
-    for path in ["", "/history", "/stats"] {
+    for path in ["", "/history", "/stats", "/statement"] {
         service.get(&format!("/wallets/a{path}?minPosition=2")).await.expect(200);
     }
     service.stop_work().await;
@@ -128,6 +131,7 @@ async fn a_read_waits_for_the_position_that_it_is_given() {
         "/wallets/a?minPosition=3",
         "/wallets/a/history?minPosition=0-3",
         "/wallets/a/stats?minPosition=3",
+        "/wallets/a/statement?minPosition=3",
         "/wallets?minPosition=3",
         "/fraud/alerts?minPosition=3",
     ];

@@ -332,6 +332,15 @@ async fn an_event_that_nobody_can_read_is_named() {
         .expect_members(json!({ "partition": 0, "position": 3 }));
     let before = service.get(&format!("{PATH}?at=2")).await;
     assert_eq!(before.expect(200).body["data"][0]["balances"], "5.00");
+    for model in ["balance", "stats"] {
+        let discard = format!("/dead-letters/{model}:0:3/discard");
+        let decision = json!({ "by": "olga", "reason": "written by mistake" });
+        service.post(&discard, decision).await.expect(200);
+    }
+    for query in ["", "?at=3"] {
+        let without = service.get(&format!("{PATH}{query}")).await;
+        assert_eq!(without.expect(200).body["data"][0]["difference"], "0.00", "{without}");
+    }
     service.stop().await;
 }
 
