@@ -42,7 +42,8 @@ pub(super) fn format(named: Option<&str>, headers: &HeaderMap) -> Result<Format,
         return found.map(|(_, format, _)| *format).ok_or_else(not_acceptable);
     }
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let accepted = values.collect::<Vec<_>>().join(", ");
+    // A charset has no case, and is compared as if it had one.
+    let accepted = values.collect::<Vec<_>>().join(", ").replace("utf-8", "UTF-8");
     if accepted.is_empty() {
         return Ok(Format::Json);
     }
