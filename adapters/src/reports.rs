@@ -31,7 +31,7 @@ pub struct ReportDesk {
 
 /// As of when a report is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AsOf {
+pub enum When {
     /// Now.
     Now,
     /// The end of that moment.
@@ -67,17 +67,17 @@ impl ReportDesk {
     ///
     /// # Errors
     /// [`ReportError`].
-    pub async fn trial_balance(&self, as_of: AsOf) -> Result<TrialBalance, ReportError> {
+    pub async fn trial_balance(&self, when: When) -> Result<TrialBalance, ReportError> {
         let _turn = self.turns.try_acquire().map_err(|_| ReportError::Busy)?;
-        timeout(REPORT_TIME, self.made(as_of)).await.map_err(|_| ReportError::TooLong)?
+        timeout(REPORT_TIME, self.made(when)).await.map_err(|_| ReportError::TooLong)?
     }
 
-    async fn made(&self, as_of: AsOf) -> Result<TrialBalance, ReportError> {
-        let at = match as_of {
-            AsOf::Now => At::Now,
-            AsOf::Positions(positions) => At::Positions(positions),
-            AsOf::Time(time) if time > self.clock.now() => return Err(ReportError::Future),
-            AsOf::Time(time) => At::Positions(self.positions_at(time).await?),
+    async fn made(&self, when: When) -> Result<TrialBalance, ReportError> {
+        let at = match when {
+            When::Now => At::Now,
+            When::Positions(positions) => At::Positions(positions),
+            When::Time(time) if time > self.clock.now() => return Err(ReportError::Future),
+            When::Time(time) => At::Positions(self.positions_at(time).await?),
         };
         Ok(trial_balance::trial_balance(&self.pool, &*self.journal, &at).await?)
     }

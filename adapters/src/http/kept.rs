@@ -14,13 +14,15 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::answer::{self, Time};
-use super::call::MAX_BODY_BYTES;
 use super::code::Code;
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::{Document, Member, Problem};
 use super::submit::{refused_of, tell};
 use super::wallets;
+
+/// The largest answer to a command, by far: it has names, amounts and times, and no metadata.
+const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -127,7 +129,7 @@ async fn body(
                 // Under a key of the ledger's own, which no client can name.
                 Receipt::Leg(_) => return Err(Problem::internal()),
             };
-            let body = to_bytes(response.into_body(), MAX_BODY_BYTES).await;
+            let body = to_bytes(response.into_body(), MAX_ANSWER_BYTES).await;
             body.map_err(|_| Problem::internal())?.to_vec()
         }
         Outcome::Refused(refused) => {

@@ -35,11 +35,21 @@ pub(super) fn time(
     text: Option<String>,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
     let read = |text: String| {
-        DateTime::parse_from_rfc3339(&text)
-            .map(|time| time.with_timezone(&Utc))
-            .map_err(|_| invalid(name, "a time is RFC 3339, such as 2026-01-31T12:00:00Z"))
+        let time = moment(&text);
+        time.ok_or_else(|| invalid(name, "a time is RFC 3339, such as 2026-01-31T12:00:00Z"))
     };
     text.map(read).transpose()
+}
+
+/// A moment in RFC 3339. In a query a plus that is not encoded means a space: that before an offset is
+/// a plus.
+pub(super) fn moment(text: &str) -> Option<DateTime<Utc>> {
+    let is_offset = |text: &str| text.len() == 5 && text.as_bytes().get(2) == Some(&b':');
+    let with_plus = match text.rsplit_once(' ') {
+        Some((time, offset)) if is_offset(offset) => format!("{time}+{offset}"),
+        Some(_) | None => text.to_owned(),
+    };
+    DateTime::parse_from_rfc3339(&with_plus).ok().map(|time| time.with_timezone(&Utc))
 }
 
 /// `limit`: how many of `what` a page has, one at least.
@@ -101,6 +111,13 @@ mod tests {
         let utc = DateTime::from_timestamp(1_769_860_800, 0);
         assert_eq!(read("from=2026-01-31T12:00:00Z").unwrap(), utc);
         assert_eq!(read("from=2026-01-31T13:00:00%2B01:00").unwrap(), utc);
+        assert_eq!(
+            read("from=2026-01-31T13:30:00+01:30").unwrap(),
+            utc,
+            "a plus as people type it"
+        );
+        assert_eq!(read("from=2026-01-31T07:00:00-05:00").unwrap(), utc);
+        assert_eq!(read("from=2026-01-31+12:00:00Z").unwrap(), utc);
         assert_eq!(read("").unwrap(), None);
         for query in ["from=", "from=yesterday", "from=2026-13-01T00:00:00Z"] {
             assert_eq!(read(query).unwrap_err().code, Code::InvalidParameter, "{query}");

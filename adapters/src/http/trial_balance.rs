@@ -2,7 +2,6 @@
 
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use chrono::DateTime;
 use florin_domain::Currency;
 use florin_projections::trial_balance::{Figures, MAX_FOLDED, TrialBalance, TrialBalanceError};
 use rust_decimal::Decimal;
@@ -15,9 +14,9 @@ use super::code::Code;
 use super::openapi::types;
 use super::position::{Least, as_of};
 use super::problem::{Member, Problem};
-use super::query::{invalid, parameters, time};
+use super::query::{invalid, moment, parameters};
 use crate::reads::ReadError;
-use crate::reports::{AsOf, REPORT_TIME, ReportError};
+use crate::reports::{REPORT_TIME, ReportError, When};
 
 /// The query as it is written.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,19 +28,19 @@ pub(super) struct Parameters {
 }
 
 /// Reads `at`: a time or positions; now without.
-pub(super) fn asked(uri: &Uri, partitions: u32) -> Result<AsOf, Problem> {
+pub(super) fn asked(uri: &Uri, partitions: u32) -> Result<When, Problem> {
     let Parameters { at } = parameters(uri)?;
-    let Some(text) = at else { return Ok(AsOf::Now) };
-    if DateTime::parse_from_rfc3339(&text).is_ok() {
-        return Ok(time("at", Some(text))?.map_or(AsOf::Now, AsOf::Time));
+    let Some(text) = at else { return Ok(When::Now) };
+    if let Some(time) = moment(&text) {
+        return Ok(When::Time(time));
     }
     let positions: Option<Least> = text.parse().ok();
     let positions = positions.and_then(|named| named.by_partition(partitions).ok());
-    positions.map(AsOf::Positions).ok_or_else(|| {
+    positions.map(When::Positions).ok_or_else(|| {
         invalid(
             "at",
-            "it is a time, such as 2026-01-31T12:00:00Z (with + as %2B), or a position of every \
-             partition, such as 0-123,1-456",
+            "it is a time, such as 2026-01-31T12:00:00Z, or a position of every partition, such as \
+             0-123,1-456",
         )
     })
 }
@@ -49,7 +48,7 @@ pub(super) fn asked(uri: &Uri, partitions: u32) -> Result<AsOf, Problem> {
 /// Refuses an answer of before the positions that were asked for.
 pub(super) fn check(
     least: &[(u32, u64)],
-    asked: &AsOf,
+    asked: &When,
     answer: &TrialBalance,
 ) -> Result<(), Problem> {
     let position = |of: u32| answer.positions.iter().find(|(partition, _)| *partition == of);
@@ -57,10 +56,10 @@ pub(super) fn check(
         let position = position(partition).map_or(0, |(_, position)| *position);
         if position < wanted {
             return Err(match asked {
-                AsOf::Now => {
+                When::Now => {
                     ReadError::Behind { model: "journal", partition, position, wanted }.into()
                 }
-                AsOf::Time(_) | AsOf::Positions(_) => {
+                When::Time(_) | When::Positions(_) => {
                     invalid("at", "it is before `minPosition`: send one of them")
                 }
             });
@@ -206,21 +205,25 @@ impl From<TrialBalanceError> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
-    fn of(query: &str, partitions: u32) -> Result<AsOf, Problem> {
+    fn of(query: &str, partitions: u32) -> Result<When, Problem> {
         asked(&format!("/ledger/trial-balance?{query}").parse().unwrap(), partitions)
     }
 
     #[test]
     fn a_trial_balance_is_as_of_now_of_a_time_or_of_positions() {
-        assert_eq!(of("", 4).unwrap(), AsOf::Now);
+        assert_eq!(of("", 4).unwrap(), When::Now);
         let noon = DateTime::from_timestamp(1_769_860_800, 0).unwrap();
-        for text in ["2026-01-31T12:00:00Z", "2026-01-31T13:30:00%2B01:30"] {
-            assert_eq!(of(&format!("at={text}"), 4).unwrap(), AsOf::Time(noon), "{text}");
+        for text in
+            ["2026-01-31T12:00:00Z", "2026-01-31T13:30:00%2B01:30", "2026-01-31T13:30:00+01:30"]
+        {
+            assert_eq!(of(&format!("at={text}"), 4).unwrap(), When::Time(noon), "{text}");
         }
-        assert_eq!(of("at=1-9,0-7", 2).unwrap(), AsOf::Positions(vec![(1, 9), (0, 7)]));
-        assert_eq!(of("at=12", 1).unwrap(), AsOf::Positions(vec![(0, 12)]));
+        assert_eq!(of("at=1-9,0-7", 2).unwrap(), When::Positions(vec![(1, 9), (0, 7)]));
+        assert_eq!(of("at=12", 1).unwrap(), When::Positions(vec![(0, 12)]));
     }
 
     #[test]

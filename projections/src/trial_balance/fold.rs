@@ -109,7 +109,7 @@ impl<'a> Fold<'a> {
         }
         let (mut met, mut wanted) = (HashSet::new(), Vec::new());
         for event in page {
-            let (wallet, before) = (&event.aggregate_id, event.sequence - 1);
+            let (wallet, before) = (&event.aggregate_id, event.sequence.saturating_sub(1));
             let is_first = met.insert(wallet);
             let is_known = self.known.get(wallet).is_some_and(|(sequence, _)| *sequence == before);
             if is_first && !is_known {

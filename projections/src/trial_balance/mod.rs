@@ -49,8 +49,8 @@ use sums::{ByCurrency, Way};
 /// How many events are folded at a time: some megabytes, and enough that the round trip is nothing.
 pub const PAGE: usize = 10_000;
 
-/// How many events lie between the position and the nearest start at most: what is folded within
-/// half the time that a request has.
+/// How many events lie between the position and the nearest start at most: some seconds' work, which a
+/// request has the time for. Whoever asks further back reads the journal by other means.
 pub const MAX_FOLDED: u64 = 2_000_000;
 
 /// How many wallets' balances are remembered from page to page: some 10 MB. Beyond it they are

@@ -71,7 +71,6 @@ impl<'a> From<&'a Entry> for Row<'a> {
 impl Row<'_> {
     fn cells(&self, currency: &'static str) -> [Cow<'_, str>; HEADER.len()] {
         let number = |value: Option<Decimal>| shown(value.map(|value| value.to_string()));
-        let text = |value: Option<&'_ str>| harmless(value.unwrap_or_default()).into_owned().into();
         let at = self.at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
         [
             shown(self.entry.map(|entry| entry.to_string())),
@@ -89,6 +88,11 @@ impl Row<'_> {
             text(self.metadata),
         ]
     }
+}
+
+/// What a client chose.
+fn text(value: Option<&str>) -> Cow<'_, str> {
+    harmless(value.unwrap_or_default())
 }
 
 fn shown(value: Option<String>) -> Cow<'static, str> {

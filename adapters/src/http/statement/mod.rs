@@ -164,7 +164,7 @@ fn incomplete(id: &WalletId) -> Problem {
     )
 }
 
-/// Money in and out, and in how many entries.
+/// What a wallet held, what moved its money, and what it held then.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Statement)]

@@ -3,13 +3,13 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
-use florin_projections::history::Entry;
+use florin_projections::history::{Entry, Kind};
 
 use super::Written;
 use crate::http::problem::Problem;
 
 #[derive(Template)]
-#[template(path = "statement.html")]
+#[template(path = "statement.html", whitespace = "minimize")]
 struct Page<'a> {
     wallet: &'a str,
     owner: Option<&'a str>,
@@ -66,7 +66,6 @@ impl<'a> From<&'a Entry> for Line<'a> {
 }
 
 fn words(entry: &Entry) -> &'static str {
-    use florin_projections::history::Kind;
     match entry.kind {
         Kind::Deposit => "Deposit",
         Kind::Withdrawal => "Withdrawal",
