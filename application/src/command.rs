@@ -90,10 +90,11 @@ impl FromStr for RequestId {
 }
 
 /// Whose key it is: the wallet in the path, or nobody's where the client opens a wallet without
-/// saying which.
+/// saying which, and where it sends several commands under one key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The wallet's id; empty for a wallet whose id the ledger makes up.
+    /// The wallet's id; empty for a wallet whose id the ledger makes up; of an atomic bulk, a text
+    /// that is no wallet's id.
     pub scope: Arc<str>,
     /// The client's key.
     pub request_id: RequestId,
@@ -109,6 +110,17 @@ pub struct Request {
     /// The version that the wallet must have (`If-Match`).
     pub expected_version: Option<u64>,
     /// The W3C trace context that the client sent, kept with the events.
+    pub traceparent: Option<Arc<str>>,
+}
+
+/// Commands that take effect together: all of them or none, in one append.
+#[derive(Debug, Clone)]
+pub struct AtomicBulk {
+    /// Decided one after the other, each on what those before it leave.
+    pub commands: Vec<Command>,
+    /// The idempotency key of the whole.
+    pub request_id: Option<RequestId>,
+    /// As of a [`Request`].
     pub traceparent: Option<Arc<str>>,
 }
 
@@ -146,6 +158,23 @@ pub struct NewTransfer {
 }
 
 impl Command {
+    /// The wallets that it names: its own, or the source and the target.
+    pub fn wallets(&self) -> impl Iterator<Item = &WalletId> {
+        let (own, target) = match self {
+            Self::Wallet { id, .. } => (id, None),
+            Self::Transfer(transfer) => (&transfer.from, Some(&transfer.to)),
+        };
+        [own].into_iter().chain(target)
+    }
+
+    /// The transfer that it begins.
+    pub(crate) fn new_transfer(&self) -> Option<TransferId> {
+        match self {
+            Self::Wallet { .. } => None,
+            Self::Transfer(transfer) => Some(transfer.transfer_id),
+        }
+    }
+
     /// The wallet by which the command is routed: its own, or the source.
     pub fn wallet(&self) -> &WalletId {
         match self {
@@ -184,6 +213,8 @@ pub enum Receipt {
     Transfer(TransferReceipt),
     /// Credited the target of a transfer that another partition drives.
     Leg(Leg),
+    /// Did what each command of an atomic bulk asked for, in their order.
+    All(Vec<Receipt>),
 }
 
 /// A wallet as of one version.
@@ -274,6 +305,16 @@ pub struct Refused {
     pub refusal: Refusal,
     /// The failed transfer that is on record for it.
     pub transfer_id: Option<TransferId>,
+    /// Which command of an atomic bulk was refused, the first being 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+}
+
+impl Refused {
+    /// Nothing is on record for it.
+    pub fn because(refusal: Refusal) -> Self {
+        Self { refusal, transfer_id: None, index: None }
+    }
 }
 
 /// A transfer as of its last event.
@@ -311,6 +352,16 @@ pub enum SubmitError {
     VersionMismatch {
         /// The version it is at; 0 when it was never opened.
         actual: u64,
+    },
+    /// The wallets of an atomic bulk lie in different partitions, of which each appends by itself.
+    #[error("{one} and {other} lie in different partitions")]
+    Apart {
+        /// The command that names a wallet in another partition than the first wallet, from 0.
+        index: usize,
+        /// The first wallet.
+        one: WalletId,
+        /// The first one elsewhere.
+        other: WalletId,
     },
     /// The queue of the wallet's partition is full.
     #[error("too many commands are waiting")]

@@ -29,6 +29,22 @@ impl Fingerprint {
         text.digest()
     }
 
+    /// Of an atomic bulk: of its commands in their order.
+    pub fn of_all(commands: &[Command]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update("all\0");
+        for command in commands {
+            hasher.update(Self::of(command).0);
+        }
+        Self::half(&hasher.finalize().into())
+    }
+
+    fn half(hash: &[u8; 32]) -> Self {
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash[..16]);
+        Self(half)
+    }
+
     /// Of the credit of a transfer: its key says all.
     pub(crate) fn of_credit() -> Self {
         Text::default().put("credit").digest()
@@ -103,10 +119,7 @@ impl Text {
     }
 
     fn digest(&self) -> Fingerprint {
-        let hash: [u8; 32] = Sha256::digest(self.0.as_bytes()).into();
-        let mut half = [0; 16];
-        half.copy_from_slice(&hash[..16]);
-        Fingerprint(half)
+        Fingerprint::half(&Sha256::digest(self.0.as_bytes()).into())
     }
 }
 
@@ -136,6 +149,20 @@ mod tests {
     fn the_same_request_has_the_same_fingerprint_however_the_amount_is_written() {
         let first = Fingerprint::of(&deposit("a", "1.50", 1, None));
         assert_eq!(first, Fingerprint::of(&deposit("a", "1.5", 2, None)));
+    }
+
+    #[test]
+    fn a_bulk_is_its_commands_in_their_order() {
+        let (a, b) = (deposit("a", "1", 1, None), deposit("b", "1", 1, None));
+        let of = |commands: &[&Command]| {
+            let commands: Vec<Command> = commands.iter().map(|one| (*one).clone()).collect();
+            Fingerprint::of_all(&commands)
+        };
+        assert_eq!(of(&[&a, &b]), of(&[&deposit("a", "1.0", 2, None), &b]));
+        for other in [&[&b, &a][..], &[&a], &[&a, &b, &b], &[]] {
+            assert_ne!(of(&[&a, &b]), of(other), "{other:?}");
+        }
+        assert_ne!(of(&[&a]), Fingerprint::of(&a), "nor is a bulk of one a single command");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::saga::Driver;
 use crate::snapshots::Snapshots;
 
 /// How long a client waits for an outcome. A journal that answers at all answers in milliseconds.
-const SUBMIT_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const SUBMIT_WAIT: Duration = Duration::from_secs(10);
 
 /// How a ledger behaves.
 #[derive(Debug, Clone)]
@@ -91,11 +91,8 @@ impl Ledger {
     /// # Errors
     /// [`SubmitError`] when it came to none.
     pub async fn submit(&self, request: Request) -> Result<Answer, SubmitError> {
-        let Request { command, request_id, expected_version, traceparent } = request;
-        let wallet = command.wallet().clone();
-        let key = request_id.map(|id| (key_of(&command, id), Fingerprint::of(&command)));
-        let submission = Submission { command, key, expected_version, traceparent };
-        self.ask(&wallet, Task::Submit(submission), Reply::Answer).await
+        let partition = self.partition_of(request.command.wallet());
+        self.ask(partition, Task::Submit(Submission::of(request)), Reply::Answer).await
     }
 
     /// The wallet as of now, whichever process wrote last; `None` when it was never opened.
@@ -103,7 +100,7 @@ impl Ledger {
     /// # Errors
     /// [`SubmitError::Busy`] and [`SubmitError::Unavailable`].
     pub async fn wallet(&self, id: &WalletId) -> Result<Option<WalletState>, SubmitError> {
-        self.ask(id, Task::Read(id.clone()), Reply::Wallet).await
+        self.ask(self.partition_of(id), Task::Read(id.clone()), Reply::Wallet).await
     }
 
     /// The transfer as of now; `None` when it is not on record.
@@ -138,20 +135,39 @@ impl Ledger {
         })
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
-        wallet: &WalletId,
+        partition: u32,
         task: Task,
         reply: impl FnOnce(oneshot::Sender<Result<T, SubmitError>>) -> Reply,
     ) -> Result<T, SubmitError> {
-        let partition = partition_of(wallet, self.inner.partitions);
-        let queue = self.inner.queues.get(partition as usize).ok_or(SubmitError::Unavailable)?;
         let (sender, receiver) = oneshot::channel();
-        queue.offer(Job { task, reply: reply(sender) })?;
+        self.queue(partition)?.offer(Job { task, reply: reply(sender) })?;
         match timeout(SUBMIT_WAIT, receiver).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(SubmitError::Unavailable),
         }
+    }
+
+    pub(crate) fn queue(&self, partition: u32) -> Result<&Queue, SubmitError> {
+        self.inner.queues.get(partition as usize).ok_or(SubmitError::Unavailable)
+    }
+
+    pub(crate) fn partitions(&self) -> u32 {
+        self.inner.partitions
+    }
+
+    /// Where a wallet lies.
+    pub(crate) fn partition_of(&self, wallet: &WalletId) -> u32 {
+        partition_of(wallet, self.inner.partitions)
+    }
+}
+
+impl Submission {
+    pub(crate) fn of(request: Request) -> Self {
+        let Request { command, request_id, expected_version, traceparent } = request;
+        let key = request_id.map(|id| (key_of(&command, id), Fingerprint::of(&command)));
+        Self { command, key, expected_version, traceparent }
     }
 }
 

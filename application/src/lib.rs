@@ -7,6 +7,7 @@
 //!                                 └─ saga ◀┘
 //! ```
 
+mod bulk;
 pub mod clock;
 pub mod command;
 pub mod fingerprint;
@@ -19,6 +20,6 @@ mod saga;
 pub mod snapshots;
 
 pub use clock::Clock;
-pub use command::{Answer, Command, Request, SubmitError};
+pub use command::{Answer, AtomicBulk, Command, Request, SubmitError};
 pub use journal::Journal;
 pub use ledger::{Ledger, Settings};

@@ -148,7 +148,7 @@ impl TransferRecord {
     pub(crate) fn told(&self) -> Outcome {
         let refused = |refusal: Option<Refusal>| {
             let refusal = refusal.unwrap_or(Refusal::TransferPhase);
-            Outcome::Refused(Refused { refusal, transfer_id: Some(self.id) })
+            Outcome::Refused(Refused { transfer_id: Some(self.id), ..Refused::because(refusal) })
         };
         let Some(details) = self.transfer.details() else { return refused(None) };
         let (Phase::Debited | Phase::Completed, Some(debit)) = (details.phase, &details.debit)

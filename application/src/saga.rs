@@ -112,9 +112,9 @@ impl Driver {
         match answer.outcome {
             Outcome::Accepted(Receipt::Leg(leg)) => Ok(Ok(leg)),
             Outcome::Refused(refused) => Ok(Err(refused.refusal)),
-            Outcome::Accepted(Receipt::Wallet(_) | Receipt::Movement(_) | Receipt::Transfer(_)) => {
-                Err(SubmitError::Rejected)
-            }
+            Outcome::Accepted(
+                Receipt::Wallet(_) | Receipt::Movement(_) | Receipt::Transfer(_) | Receipt::All(_),
+            ) => Err(SubmitError::Rejected),
         }
     }
 
@@ -130,7 +130,11 @@ impl Driver {
         for _ in 0..MAX_ATTEMPTS {
             match ask(queue, task(), Reply::Answer).await {
                 Ok(answer) => return Ok(answer),
-                Err(error @ (SubmitError::Rejected | SubmitError::KeyReused)) => return Err(error),
+                Err(
+                    error @ (SubmitError::Rejected
+                    | SubmitError::KeyReused
+                    | SubmitError::Apart { .. }),
+                ) => return Err(error),
                 Err(
                     error @ (SubmitError::Busy
                     | SubmitError::Unavailable

@@ -3,7 +3,7 @@
 use florin_application::command::{
     Leg, Movement, NewTransfer, Outcome, Receipt, Refused, TransferReceipt, WalletState,
 };
-use florin_application::{Answer, Command, Request};
+use florin_application::{Answer, AtomicBulk, Command, Request};
 use florin_domain::wallet::{Close, Deposit, Freeze, Open, Unfreeze, Withdraw};
 use florin_domain::{
     Currency, Refusal, TransactionId, TransferId, WalletCommand, WalletId, partition_of,
@@ -123,10 +123,38 @@ pub fn wallet_of(answer: Answer) -> WalletState {
 
 /// The reason of a refusal, and the failed transfer on record for it.
 pub fn refused(answer: Answer) -> (Refusal, Option<TransferId>) {
-    let Outcome::Refused(Refused { refusal, transfer_id }) = answer.outcome else {
+    let Outcome::Refused(Refused { refusal, transfer_id, .. }) = answer.outcome else {
         panic!("not refused: {answer:?}")
     };
     (refusal, transfer_id)
+}
+
+/// Commands of which all take effect or none, without a key.
+pub fn atomic(commands: Vec<Command>) -> AtomicBulk {
+    AtomicBulk { commands, request_id: None, traceparent: None }
+}
+
+/// The same under a key.
+pub fn keyed_atomic(key: &str, commands: Vec<Command>) -> AtomicBulk {
+    AtomicBulk { request_id: Some(key.parse().unwrap()), ..atomic(commands) }
+}
+
+/// What each command of an atomic bulk did.
+pub fn receipts(answer: Answer) -> Vec<Receipt> {
+    let Outcome::Accepted(Receipt::All(receipts)) = answer.outcome else {
+        panic!("no atomic bulk that took effect: {answer:?}")
+    };
+    receipts
+}
+
+/// Which command of an atomic bulk was refused, and why.
+pub fn stopped(answer: Answer) -> (usize, Refusal) {
+    let Outcome::Refused(Refused { refusal, transfer_id: None, index: Some(index) }) =
+        answer.outcome
+    else {
+        panic!("no atomic bulk that was refused: {answer:?}")
+    };
+    (index, refusal)
 }
 
 /// The balance of a leg, as text.

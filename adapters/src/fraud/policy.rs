@@ -133,7 +133,8 @@ impl FreezePolicy {
             Err(
                 error @ (SubmitError::KeyReused
                 | SubmitError::Rejected
-                | SubmitError::VersionMismatch { .. }),
+                | SubmitError::VersionMismatch { .. }
+                | SubmitError::Apart { .. }),
             ) => tracing::error!(alert = id, %wallet, %error, "wallet not frozen"),
             Err(
                 error @ (SubmitError::InProgress | SubmitError::Busy | SubmitError::Unavailable),

@@ -7,7 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use florin_application::command::{
-    Direction, Leg, Movement, RequestId, TransferReceipt, TransferState,
+    Direction, Leg, Movement, Receipt, RequestId, TransferReceipt, TransferState,
 };
 use florin_domain::transfer::Phase;
 use florin_domain::{Currency, Metadata, TransactionId, TransferId, WalletId};
@@ -121,25 +121,71 @@ pub(super) struct TransferAnswer<'a> {
     updated_at: Time,
 }
 
+impl<'a> MovementAnswer<'a> {
+    pub(super) fn of(movement: &'a Movement, request_id: Option<&'a RequestId>) -> Self {
+        Self {
+            transaction_id: movement.transaction_id,
+            wallet_id: &movement.wallet_id,
+            direction: movement.direction,
+            amount: movement.amount.value(),
+            currency: movement.amount.currency(),
+            balance: movement.balance,
+            version: movement.version,
+            partition: movement.partition,
+            position: movement.position,
+            recorded_at: Time(movement.recorded_at),
+            request_id,
+        }
+    }
+}
+
+impl<'a> ReceiptAnswer<'a> {
+    pub(super) fn of(receipt: &'a TransferReceipt, request_id: Option<&'a RequestId>) -> Self {
+        let credit = receipt.credit.as_ref();
+        Self {
+            transfer_id: receipt.transfer_id,
+            status: receipt.phase,
+            from_wallet_id: &receipt.from,
+            to_wallet_id: &receipt.to,
+            amount: receipt.amount.value(),
+            currency: receipt.amount.currency(),
+            from_balance: receipt.debit.balance,
+            to_balance: credit.map(|leg| leg.balance),
+            version: receipt.debit.version,
+            to_version: credit.map(|leg| leg.version),
+            partition: receipt.partition,
+            position: receipt.position,
+            recorded_at: Time(receipt.recorded_at),
+            request_id,
+        }
+    }
+}
+
+/// The status of an accepted command: that of an opening, of money moved, of money on its way, or of
+/// any other change.
+pub(super) fn status(receipt: &Receipt, opens: bool) -> StatusCode {
+    match receipt {
+        Receipt::Transfer(receipt) => of_transfer(receipt.phase),
+        Receipt::Movement(_) => MOVED,
+        Receipt::Wallet(_) if opens => StatusCode::CREATED,
+        Receipt::Wallet(_) | Receipt::Leg(_) | Receipt::All(_) => StatusCode::OK,
+    }
+}
+
+/// The status of money that has moved.
+const MOVED: StatusCode = StatusCode::CREATED;
+
+fn of_transfer(phase: Phase) -> StatusCode {
+    if phase == Phase::Completed { MOVED } else { StatusCode::ACCEPTED }
+}
+
 /// A deposit or a withdrawal.
 pub(super) fn movement(
     movement: &Movement,
     request_id: Option<&RequestId>,
 ) -> Result<Response, Problem> {
-    let body = MovementAnswer {
-        transaction_id: movement.transaction_id,
-        wallet_id: &movement.wallet_id,
-        direction: movement.direction,
-        amount: movement.amount.value(),
-        currency: movement.amount.currency(),
-        balance: movement.balance,
-        version: movement.version,
-        partition: movement.partition,
-        position: movement.position,
-        recorded_at: Time(movement.recorded_at),
-        request_id,
-    };
-    let response = versioned(StatusCode::CREATED, movement.version, &body)?;
+    let body = MovementAnswer::of(movement, request_id);
+    let response = versioned(MOVED, movement.version, &body)?;
     Ok(as_of(response, &[(movement.partition, movement.position)]))
 }
 
@@ -149,36 +195,20 @@ pub(super) fn receipt(
     request_id: Option<&RequestId>,
     called: &Uri,
 ) -> Result<Response, Problem> {
-    let credit = receipt.credit.as_ref();
-    let positions = positions((receipt.partition, receipt.position), credit);
-    let body = ReceiptAnswer {
-        transfer_id: receipt.transfer_id,
-        status: receipt.phase,
-        from_wallet_id: &receipt.from,
-        to_wallet_id: &receipt.to,
-        amount: receipt.amount.value(),
-        currency: receipt.amount.currency(),
-        from_balance: receipt.debit.balance,
-        to_balance: credit.map(|leg| leg.balance),
-        version: receipt.debit.version,
-        to_version: credit.map(|leg| leg.version),
-        partition: receipt.partition,
-        position: receipt.position,
-        recorded_at: Time(receipt.recorded_at),
-        request_id,
-    };
+    let positions = positions((receipt.partition, receipt.position), receipt.credit.as_ref());
+    let body = ReceiptAnswer::of(receipt, request_id);
+    let response = as_of(versioned(of_transfer(receipt.phase), body.version, &body)?, &positions);
     if receipt.phase == Phase::Completed {
-        return Ok(as_of(versioned(StatusCode::CREATED, body.version, &body)?, &positions));
+        return Ok(response);
     }
     let version = if called.path().starts_with("/v1/") { "/v1" } else { "" };
     let location = format!("{version}/transfers/{}", receipt.transfer_id);
-    let response = versioned(StatusCode::ACCEPTED, body.version, &body)?;
-    Ok(located(as_of(response, &positions), &location))
+    Ok(located(response, &location))
 }
 
 /// What a transfer is as of: in the partition of its source, and in that of its target if it is
 /// another one.
-fn positions(own: (u32, u64), credit: Option<&Leg>) -> Vec<(u32, u64)> {
+pub(super) fn positions(own: (u32, u64), credit: Option<&Leg>) -> Vec<(u32, u64)> {
     let credit = credit.map(|leg| (leg.partition, leg.position));
     [own].into_iter().chain(credit.filter(|(partition, _)| *partition != own.0)).collect()
 }

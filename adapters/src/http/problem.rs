@@ -85,6 +85,18 @@ impl Problem {
         self
     }
 
+    /// Of which command of a bulk it is, the first being 0.
+    pub(super) fn at(self, index: usize) -> Self {
+        self.with("index", Member::Count(index as u64))
+    }
+
+    /// Of one command of an atomic bulk, by which the whole came to nothing.
+    pub(super) fn of_whole(mut self, index: usize) -> Self {
+        let detail = format!("commands[{index}]: {} Nothing of the bulk took effect.", self.detail);
+        self.detail = detail.into();
+        self.at(index)
+    }
+
     /// The whole answer.
     pub(super) fn render(&self, trace: &TraceId, mut response: Response) -> Response {
         let document = Document { problem: self, trace: Some(trace) };
@@ -137,6 +149,17 @@ impl From<SubmitError> for Problem {
                 ),
             )
             .with("actualVersion", Member::Count(actual)),
+            SubmitError::Apart { index, one, other } => Self::new(
+                code,
+                format!(
+                    "The wallets {one} and {other} lie in different partitions of the ledger, and \
+                     an atomic bulk is of one: send these commands without `atomic`, or in a bulk \
+                     for each partition, which every answer about a wallet names."
+                ),
+            )
+            .at(index)
+            .with("walletId", Member::Text(one.as_str().to_owned()))
+            .with("otherWalletId", Member::Text(other.as_str().to_owned())),
             SubmitError::Busy => Self::new(
                 code,
                 "More is being asked than the ledger can do now, and nothing was done: send the \
@@ -202,6 +225,16 @@ impl Serialize for Document<'_> {
         }
         self.problem.write_members(&mut map)?;
         map.end()
+    }
+}
+
+/// A problem of one command of several. The trace is that of the whole answer.
+#[derive(Debug)]
+pub(super) struct OfCommand(pub(super) Problem);
+
+impl Serialize for OfCommand {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        Document { problem: &self.0, trace: None }.serialize(out)
     }
 }
 

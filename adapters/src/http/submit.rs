@@ -1,6 +1,6 @@
 //! From a command to its answer: the one place where the ledger's outcomes become HTTP.
 
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderValue, Uri};
 use axum::response::Response;
 use florin_application::command::{Answer, Command, Outcome, Receipt, Refused, Request, RequestId};
 use florin_domain::{Refusal, WalletCommand, WalletId};
@@ -20,7 +20,7 @@ pub(super) fn of_wallet(id: WalletId, command: WalletCommand) -> Command {
 
 /// Carries a command to its outcome and renders that.
 pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Response, Problem> {
-    let asked = Asked::of(&call, &command);
+    let asked = Asked::of(&command, call.request_id.as_ref());
     let request = Request {
         command,
         request_id: call.request_id,
@@ -31,7 +31,7 @@ pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Re
     match outcome {
         Outcome::Accepted(receipt) => {
             tell(api, &receipt);
-            let mut response = asked.accepted(&receipt)?;
+            let mut response = asked.accepted(&call.uri, &receipt)?;
             if replayed {
                 let headers = response.headers_mut();
                 headers.insert(REPLAYED, HeaderValue::from_static("true"));
@@ -57,55 +57,47 @@ pub(super) fn tell(api: &Api, receipt: &Receipt) {
                 api.reads.tell(&receipt.to, credit.partition, credit.position);
             }
         }
+        Receipt::All(receipts) => receipts.iter().for_each(|receipt| tell(api, receipt)),
         Receipt::Leg(_) => {}
     }
 }
 
-/// What of a request its answer needs.
+/// What of a command its answer needs.
 #[derive(Debug)]
-struct Asked {
-    uri: Uri,
-    request_id: Option<RequestId>,
-    opens: bool,
+pub(super) struct Asked {
+    pub(super) request_id: Option<RequestId>,
+    pub(super) opens: bool,
     wallet: WalletId,
     target: Option<WalletId>,
 }
 
 impl Asked {
-    fn of(call: &Call, command: &Command) -> Self {
+    pub(super) fn of(command: &Command, request_id: Option<&RequestId>) -> Self {
         let (opens, target) = match command {
             Command::Wallet { command, .. } => (matches!(command, WalletCommand::Open(_)), None),
             Command::Transfer(transfer) => (false, Some(transfer.to.clone())),
         };
-        Self {
-            uri: call.uri.clone(),
-            request_id: call.request_id.clone(),
-            opens,
-            wallet: command.wallet().clone(),
-            target,
-        }
+        Self { request_id: request_id.cloned(), opens, wallet: command.wallet().clone(), target }
     }
 
-    fn accepted(&self, receipt: &Receipt) -> Result<Response, Problem> {
+    fn accepted(&self, called: &Uri, receipt: &Receipt) -> Result<Response, Problem> {
         let request_id = self.request_id.as_ref();
+        let status = answer::status(receipt, self.opens);
         match receipt {
             Receipt::Wallet(state) if self.opens => {
                 // Not the id of the request: under its key, this is the wallet that was opened first.
-                let location = format!("{}/{}", self.uri.path(), state.wallet_id);
-                let response = wallets::state(StatusCode::CREATED, state)?;
+                let location = format!("{}/{}", called.path(), state.wallet_id);
+                let response = wallets::state(status, state)?;
                 Ok(answer::located(response, &location))
             }
-            Receipt::Wallet(state) => wallets::state(StatusCode::OK, state),
+            Receipt::Wallet(state) => wallets::state(status, state),
             Receipt::Movement(movement) => answer::movement(movement, request_id),
-            Receipt::Transfer(receipt) => answer::receipt(receipt, request_id, &self.uri),
-            Receipt::Leg(_) => {
-                tracing::error!(target: "http", "a client's command was answered with a leg");
-                Err(Problem::internal())
-            }
+            Receipt::Transfer(receipt) => answer::receipt(receipt, request_id, called),
+            Receipt::Leg(_) | Receipt::All(_) => Err(not_of_a_command(receipt)),
         }
     }
 
-    fn refused(self, refused: &Refused) -> Problem {
+    pub(super) fn refused(self, refused: &Refused) -> Problem {
         refused_of(refused, Some(&self.wallet), self.target.as_ref())
     }
 }
@@ -129,6 +121,12 @@ pub(super) fn refused_of(
         Some(id) => problem.with("transferId", Member::Text(id.to_string())),
         None => problem,
     }
+}
+
+/// A defect: no single command of a client has such an outcome.
+pub(super) fn not_of_a_command(receipt: &Receipt) -> Problem {
+    tracing::error!(target: "http", ?receipt, "a client's command was answered with this");
+    Problem::internal()
 }
 
 #[cfg(test)]

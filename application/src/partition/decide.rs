@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::draft::Draft;
 use super::state::State;
 use super::transfer::{Rules, advance};
-use super::{CreditLeg, Submission, Task};
+use super::{CreditLeg, Group, Submission, Task};
 use crate::command::{
     Command, Direction, Key, Movement, NewTransfer, Outcome, Receipt, Refused, RequestId,
     SubmitError, WalletState,
@@ -62,6 +62,7 @@ impl Context<'_> {
     pub(super) fn decide(&self, draft: &mut Draft, index: usize, task: &Task) -> Decided {
         match task {
             Task::Submit(submission) => self.submit(draft, index, submission),
+            Task::All(group) => self.all(draft, index, group),
             Task::Credit(leg) => self.credit(draft, index, leg),
             Task::Settle { transfer, credit } => self.settle(draft, *transfer, credit),
             Task::Read(id) => {
@@ -87,6 +88,44 @@ impl Context<'_> {
         decided
     }
 
+    fn all(&self, draft: &mut Draft, index: usize, group: &Group) -> Decided {
+        if let Some(decided) = group.key.as_ref().and_then(|key| self.kept(draft, key)) {
+            return decided;
+        }
+        let decided = self.all_or_none(draft, group);
+        if let Some(key) = &group.key {
+            keep(draft, index, key, &decided, None);
+        }
+        decided
+    }
+
+    /// Decides the commands of a group; the first that is not accepted takes back those before it.
+    fn all_or_none(&self, draft: &mut Draft, group: &Group) -> Decided {
+        let commands = || group.submissions.iter().map(|submission| &submission.command);
+        let savepoint = draft.savepoint(commands().flat_map(Command::wallets));
+        let outcome = self.one_by_one(draft, group);
+        if !matches!(outcome, Ok(Outcome::Accepted(_))) {
+            draft.roll_back(savepoint, commands().filter_map(Command::new_transfer));
+        }
+        outcome.map_or_else(Decided::Failed, |outcome| Decided::Outcome(Arc::new(outcome)))
+    }
+
+    /// Each on what those before it leave, up to the first that is not accepted.
+    fn one_by_one(&self, draft: &mut Draft, group: &Group) -> Result<Outcome, SubmitError> {
+        let mut receipts = Vec::with_capacity(group.submissions.len());
+        for (index, submission) in group.submissions.iter().enumerate() {
+            match outcome_of(self.carry_out(draft, submission))? {
+                Outcome::Accepted(receipt) => receipts.push(receipt),
+                Outcome::Refused(Refused { refusal, .. }) => {
+                    // What it put on record goes back with the rest.
+                    let refused = Refused { index: Some(index), ..Refused::because(refusal) };
+                    return Ok(Outcome::Refused(refused));
+                }
+            }
+        }
+        Ok(Outcome::Accepted(Receipt::All(receipts)))
+    }
+
     fn carry_out(&self, draft: &mut Draft, submission: &Submission) -> Decided {
         let actual = draft.wallet(submission.command.wallet()).version;
         if submission.expected_version.is_some_and(|expected| expected != actual) {
@@ -103,8 +142,8 @@ impl Context<'_> {
 
     /// What is known of a key already, if anything.
     fn kept(&self, draft: &Draft, (key, fingerprint): &(Key, Fingerprint)) -> Option<Decided> {
-        if let Some(&owner) = draft.key_owners.get(key) {
-            let first = draft.batch.keys.iter().find(|kept| kept.key == *key)?;
+        if let Some(&(owner, place)) = draft.key_owners.get(key) {
+            let first = draft.batch.keys.get(place)?;
             return Some(match first.fingerprint == *fingerprint {
                 true => Decided::SameAs(owner),
                 false => Decided::Failed(SubmitError::KeyReused),
@@ -131,7 +170,8 @@ impl Context<'_> {
 
     fn transfer(&self, draft: &mut Draft, new: &NewTransfer, submission: &Submission) -> Decided {
         let refused = |refusal, transfer_id| {
-            Decided::Outcome(Arc::new(Outcome::Refused(Refused { refusal, transfer_id })))
+            let refused = Refused { transfer_id, ..Refused::because(refusal) };
+            Decided::Outcome(Arc::new(Outcome::Refused(refused)))
         };
         let leaves = partition_of(&new.to, self.rules.partitions) != draft.batch.partition;
         if leaves && self.state.unfinished.len() + draft.batch.started.len() >= MAX_UNFINISHED {
@@ -179,7 +219,10 @@ impl Context<'_> {
         });
         let outcome = match draft.command_wallet(&leg.to, command, &leg.event_metadata) {
             Ok(leg) => Outcome::Accepted(Receipt::Leg(leg)),
-            Err(refusal) => Outcome::Refused(Refused { refusal, transfer_id: Some(leg.transfer) }),
+            Err(refusal) => Outcome::Refused(Refused {
+                transfer_id: Some(leg.transfer),
+                ..Refused::because(refusal)
+            }),
         };
         let decided = Decided::Outcome(Arc::new(outcome));
         keep(draft, index, &key, &decided, None);
@@ -218,11 +261,20 @@ impl Submission {
 
 /// The transfer that a command put on record.
 fn on_record(command: &Command, draft: &Draft) -> Option<TransferId> {
-    match command {
-        Command::Transfer(new) => {
-            draft.transfers.contains_key(&new.transfer_id).then_some(new.transfer_id)
-        }
-        Command::Wallet { .. } => None,
+    command.new_transfer().filter(|id| draft.transfers.contains_key(id))
+}
+
+/// What a command of a group comes to by itself.
+fn outcome_of(decided: Decided) -> Result<Outcome, SubmitError> {
+    match decided {
+        Decided::Outcome(outcome) => Ok(Arc::unwrap_or_clone(outcome)),
+        Decided::Failed(error) => Err(error),
+        // Its wallets all lie here, and its commands have no keys of their own.
+        Decided::InFlight(_)
+        | Decided::Replay(_)
+        | Decided::SameAs(_)
+        | Decided::Wallet(_)
+        | Decided::Transfers(_) => Err(SubmitError::Rejected),
     }
 }
 
@@ -303,7 +355,7 @@ fn wallet_outcome(
     let receipt = leg.and_then(|leg| receipt(draft, id, &about, &leg));
     match receipt {
         Ok(receipt) => Outcome::Accepted(receipt),
-        Err(refusal) => Outcome::Refused(Refused { refusal, transfer_id: None }),
+        Err(refusal) => Outcome::Refused(Refused::because(refusal)),
     }
 }
 

@@ -28,10 +28,17 @@ pub(super) struct Draft {
     pub(super) wallets: HashMap<WalletId, WalletRecord>,
     /// The transfers that the batch began or went on with.
     pub(super) transfers: HashMap<TransferId, TransferRecord>,
-    /// The job that used each key first.
-    pub(super) key_owners: HashMap<Key, usize>,
+    /// The job that used each key first, and which of the batch's keys it is.
+    pub(super) key_owners: HashMap<Key, (usize, usize)>,
     /// The keys of jobs that came to nothing that is kept: an earlier outcome may be kept under them.
     pub(super) unkept: Vec<Key>,
+}
+
+/// Where a draft was before a group of commands.
+pub(super) struct Savepoint {
+    events: usize,
+    started: usize,
+    wallets: Vec<(WalletId, WalletRecord)>,
 }
 
 impl Draft {
@@ -128,8 +135,32 @@ impl Draft {
 
     /// Keeps a key that is used for the first time, by the job of that number.
     pub(super) fn keep(&mut self, kept: KeptKey, job: usize) {
-        self.key_owners.insert(kept.key.clone(), job);
+        self.key_owners.insert(kept.key.clone(), (job, self.batch.keys.len()));
         self.batch.keys.push(kept);
+    }
+
+    /// The way back from what is drafted of these wallets from here on.
+    pub(super) fn savepoint<'w>(&self, ids: impl Iterator<Item = &'w WalletId>) -> Savepoint {
+        let before = |id: &WalletId| Some((id.clone(), self.wallets.get(id)?.clone()));
+        Savepoint {
+            events: self.batch.events.len(),
+            started: self.batch.started.len(),
+            wallets: ids.filter_map(before).collect(),
+        }
+    }
+
+    /// Drops what was drafted since, these new transfers among it. No key may have been kept.
+    pub(super) fn roll_back(
+        &mut self,
+        savepoint: Savepoint,
+        transfers: impl Iterator<Item = TransferId>,
+    ) {
+        self.batch.events.truncate(savepoint.events);
+        self.batch.started.truncate(savepoint.started);
+        self.wallets.extend(savepoint.wallets);
+        for id in transfers {
+            self.transfers.remove(&id);
+        }
     }
 
     /// What every event of this draft has in common, at the next position.

@@ -5,20 +5,22 @@
 //! If the append fails, only the draft is dropped: the jobs are decided again.
 
 use std::collections::{HashMap, HashSet};
+use std::slice;
 
 use chrono::{DateTime, Utc};
 use florin_domain::{TransferId, WalletId, partition_of};
 
 use super::decide::{Context, Decided};
 use super::draft::Draft;
-use super::{Job, Task};
-use crate::command::Command;
+use super::{Job, Jobs, MAX_BATCH, Submission, Task};
 use crate::journal::TransferRecord;
 
 /// What waits for the next append.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) jobs: Vec<Job>,
+    /// Of how many commands the jobs are.
+    pub(super) commands: usize,
     /// None until the first job is decided, and when the state that it stood on came to nothing.
     pub(super) sheet: Option<Sheet>,
 }
@@ -30,6 +32,25 @@ pub(super) struct Sheet {
 }
 
 impl Gathered {
+    /// How many commands may still join.
+    pub(super) fn room(&self) -> usize {
+        MAX_BATCH.saturating_sub(self.commands)
+    }
+
+    /// Takes the jobs that wait already, as many as go together.
+    pub(super) fn take_waiting(&mut self, jobs: &mut Jobs) {
+        let room = self.room();
+        self.commands += jobs.take_waiting(&mut self.jobs, room);
+    }
+
+    /// Waits for jobs, and takes as many as go together; says whether there will be any.
+    pub(super) async fn take(&mut self, jobs: &mut Jobs) -> bool {
+        let room = self.room();
+        let taken = jobs.take(&mut self.jobs, room).await;
+        self.commands += taken;
+        taken > 0
+    }
+
     /// Decides the jobs, in their order, until one names a wallet that is not at hand.
     pub(super) fn decide(&mut self, partition: u32, context: &Context<'_>, now: DateTime<Utc>) {
         let sheet = self.sheet.get_or_insert_with(|| Sheet::new(partition, context, now));
@@ -55,7 +76,7 @@ impl Sheet {
 
     /// Copies the wallets of a task into the draft; says whether all of them were at hand.
     fn has_wallets(&mut self, task: &Task, context: &Context<'_>) -> bool {
-        let mut named = wallets_of(task, &context.state.unfinished).into_iter().flatten();
+        let mut named = wallets_of(task, &context.state.unfinished);
         named.all(|id| self.has_wallet(id, context))
     }
 
@@ -77,7 +98,7 @@ impl Sheet {
         let named =
             undecided.iter().flat_map(|job| wallets_of(&job.task, &context.state.unfinished));
         let missing: HashSet<&WalletId> =
-            named.flatten().filter(|id| !self.has_wallet(id, context)).collect();
+            named.filter(|id| !self.has_wallet(id, context)).collect();
         missing.into_iter().cloned().collect()
     }
 }
@@ -86,18 +107,17 @@ impl Sheet {
 fn wallets_of<'t>(
     task: &'t Task,
     unfinished: &'t HashMap<TransferId, TransferRecord>,
-) -> [Option<&'t WalletId>; 2] {
-    match task {
-        Task::Submit(submission) => match &submission.command {
-            Command::Wallet { id, .. } => [Some(id), None],
-            Command::Transfer(transfer) => [Some(&transfer.from), Some(&transfer.to)],
-        },
-        Task::Credit(leg) => [Some(&leg.to), None],
+) -> impl Iterator<Item = &'t WalletId> {
+    let (submissions, other): (&[Submission], _) = match task {
+        Task::Submit(submission) => (slice::from_ref(submission), None),
+        Task::All(group) => (&group.submissions, None),
+        Task::Credit(leg) => (&[], Some(&leg.to)),
         Task::Settle { transfer, .. } => {
             let record = unfinished.get(transfer);
-            [record.and_then(|record| Some(&record.transfer.details()?.from)), None]
+            (&[], record.and_then(|record| Some(&record.transfer.details()?.from)))
         }
-        Task::Read(id) => [Some(id), None],
-        Task::Unfinished => [None, None],
-    }
+        Task::Read(id) => (&[], Some(id)),
+        Task::Unfinished => (&[], None),
+    };
+    submissions.iter().flat_map(|submission| submission.command.wallets()).chain(other)
 }

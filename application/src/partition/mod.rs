@@ -6,6 +6,7 @@
 //!
 //! | file | does |
 //! |---|---|
+//! | `queue` | what waits, bounded in commands |
 //! | `writer` | appends one batch after the other, takes the conflict path |
 //! | `gathered` | the jobs behind the append in flight, decided as they come |
 //! | `state` | the head, the bounded caches, what other processes wrote, and a way back |
@@ -15,12 +16,14 @@
 //! | `transfer` | the saga's steps, for as long as the wallets live in this partition |
 //!
 //! While an append is in flight the next jobs gather, so a batch is as large as the load makes it and
-//! a lone command waits for nobody. Bounds: [`MAX_QUEUE`] jobs wait, [`MAX_BATCH`] go together.
+//! a lone command waits for nobody. Bounds: [`queue::MAX_QUEUE`] commands wait, [`MAX_BATCH`] go
+//! together, or a whole bulk more.
 
 mod answers;
 mod decide;
 mod draft;
 mod gathered;
+mod queue;
 mod state;
 mod transfer;
 mod writer;
@@ -28,20 +31,18 @@ mod writer;
 use std::sync::Arc;
 
 use florin_domain::{Amount, Metadata, Refusal, TransferId, WalletId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::command::{Answer, Command, Key, Leg, SubmitError, WalletState};
 use crate::fingerprint::Fingerprint;
 use crate::journal::TransferRecord;
 
+pub(crate) use queue::{Jobs, Queue, Room};
 pub(crate) use writer::{Writer, WriterParts};
 
-/// How many jobs wait for one partition. At 20,000 commands a second that is a fifth of a second;
-/// beyond it a client is told to come back rather than kept waiting.
-pub(crate) const MAX_QUEUE: usize = 4096;
-
-/// How many jobs are decided and appended together: what one append carries within a few
-/// milliseconds, so that a batch never holds up the next one for long.
+/// How many commands are decided and appended together: what one append carries within some tens of
+/// milliseconds, so that a batch never holds up the next one for long. An atomic bulk is not divided:
+/// the one that reaches the bound may go beyond it.
 pub(crate) const MAX_BATCH: usize = 1024;
 
 /// Something for a partition's writer to do.
@@ -50,10 +51,26 @@ pub(crate) struct Job {
     pub(crate) reply: Reply,
 }
 
+impl Job {
+    /// How much of a bound it takes.
+    pub(crate) fn commands(&self) -> usize {
+        match &self.task {
+            Task::All(group) => group.submissions.len(),
+            Task::Submit(_)
+            | Task::Credit(_)
+            | Task::Settle { .. }
+            | Task::Read(_)
+            | Task::Unfinished => 1,
+        }
+    }
+}
+
 /// What to do.
 pub(crate) enum Task {
     /// A client's command.
     Submit(Submission),
+    /// Commands of a client of which all take effect or none.
+    All(Group),
     /// The credit of a transfer that another partition drives.
     Credit(CreditLeg),
     /// What became of the credit of a transfer that this partition drives.
@@ -70,6 +87,13 @@ pub(crate) struct Submission {
     pub(crate) key: Option<(Key, Fingerprint)>,
     pub(crate) expected_version: Option<u64>,
     pub(crate) traceparent: Option<Arc<str>>,
+}
+
+/// The commands of an atomic bulk, under one key.
+pub(crate) struct Group {
+    /// Each has the key of the whole, which its events tell.
+    pub(crate) submissions: Vec<Submission>,
+    pub(crate) key: Option<(Key, Fingerprint)>,
 }
 
 /// One side of a transfer, for the partition of its target.
@@ -108,29 +132,4 @@ pub(crate) struct Pending {
     pub(crate) transfer: TransferRecord,
     /// Who waits, and what to tell them if it takes longer than they wait.
     pub(crate) waiting: Option<(oneshot::Sender<Result<Answer, SubmitError>>, Answer)>,
-}
-
-/// The queue of a partition.
-#[derive(Clone)]
-pub(crate) struct Queue(mpsc::Sender<Job>);
-
-impl Queue {
-    /// A queue and its far end.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Job>) {
-        let (sender, receiver) = mpsc::channel(MAX_QUEUE);
-        (Self(sender), receiver)
-    }
-
-    /// Queues a client's job, or says that the queue is full.
-    pub(crate) fn offer(&self, job: Job) -> Result<(), SubmitError> {
-        self.0.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
-            mpsc::error::TrySendError::Closed(_) => SubmitError::Unavailable,
-        })
-    }
-
-    /// Queues the ledger's own job, however long that takes: it was accepted once already.
-    pub(crate) async fn send(&self, job: Job) -> Result<(), SubmitError> {
-        self.0.send(job).await.map_err(|_| SubmitError::Unavailable)
-    }
 }

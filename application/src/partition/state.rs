@@ -13,7 +13,7 @@ use lru::LruCache;
 
 use super::draft::Draft;
 
-use crate::command::Key;
+use crate::command::{Key, Outcome, Receipt};
 use crate::journal::{
     Head, JournalError, KeptKey, PartitionJournal, Tail, TransferRecord, WalletRecord,
 };
@@ -145,10 +145,14 @@ impl State {
         }
     }
 
-    /// Notes the outcomes that are final; a transfer under way has none yet.
+    /// Notes the outcomes that are final; a transfer under way has none yet. That of a whole bulk is
+    /// as large as a thousand others, and left to the journal.
     fn remember(&mut self, kept: &KeptKey) {
-        if kept.outcome.is_some() {
-            self.outcomes.put(kept.key.clone(), kept.clone());
+        match kept.outcome.as_deref() {
+            None | Some(Outcome::Accepted(Receipt::All(_))) => {}
+            Some(Outcome::Accepted(_) | Outcome::Refused(_)) => {
+                self.outcomes.put(kept.key.clone(), kept.clone());
+            }
         }
     }
 }

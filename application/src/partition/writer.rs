@@ -18,15 +18,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::answers::Answers;
 use super::decide::Context;
 use super::draft::Draft;
 use super::gathered::{Gathered, Sheet};
 use super::state::{State, Undo};
 use super::transfer::Rules;
-use super::{Job, MAX_BATCH};
+use super::{Job, Jobs};
 use crate::clock::Clock;
 use crate::command::{Key, SubmitError};
 use crate::journal::{AppendError, Batch, JournalError, KeptKey, PartitionJournal, Tail};
@@ -47,7 +45,7 @@ pub(crate) struct WriterParts {
     pub(crate) auto_open: bool,
     pub(crate) max_wallets: NonZeroUsize,
     pub(crate) journal: Box<dyn PartitionJournal>,
-    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) jobs: Jobs,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) driver: Arc<Driver>,
     pub(crate) snapshots: Snapshots,
@@ -91,26 +89,17 @@ impl Writer {
         self.warm_up().await;
         let mut gathered = Gathered::default();
         loop {
-            self.take_waiting(&mut gathered.jobs);
+            gathered.take_waiting(&mut self.parts.jobs);
             if gathered.jobs.is_empty() {
                 // Nothing goes on behind which the answers could be sent.
                 self.send_answers();
-                if self.parts.jobs.recv_many(&mut gathered.jobs, MAX_BATCH).await == 0 {
+                if !gathered.take(&mut self.parts.jobs).await {
                     return;
                 }
             }
             let mut behind = Gathered::default();
             self.process(gathered, &mut behind).await;
             gathered = behind;
-        }
-    }
-
-    /// Takes the jobs that wait already, as many as go together.
-    fn take_waiting(&mut self, jobs: &mut Vec<Job>) {
-        while jobs.len() < MAX_BATCH
-            && let Ok(job) = self.parts.jobs.try_recv()
-        {
-            jobs.push(job);
         }
     }
 
@@ -141,7 +130,7 @@ impl Writer {
 
     /// Carries the jobs to their end. What comes in meanwhile gathers behind them.
     async fn process(&mut self, gathered: Gathered, behind: &mut Gathered) {
-        let Gathered { jobs, sheet } = gathered;
+        let Gathered { jobs, sheet, .. } = gathered;
         let settled = self.settle(&jobs, sheet, behind).await;
         // Where it failed before its append, the answers to the batch before still wait.
         self.send_answers();
@@ -160,7 +149,8 @@ impl Writer {
             Err(Failure::Rejected(_)) => {
                 self.forget().await;
                 for job in jobs {
-                    let alone = Gathered { jobs: vec![job], sheet: None };
+                    let commands = job.commands();
+                    let alone = Gathered { jobs: vec![job], commands, sheet: None };
                     Box::pin(self.process(alone, behind)).await;
                 }
             }
@@ -263,14 +253,13 @@ impl Writer {
         if let Poll::Ready(appended) = at_once {
             return appended;
         }
-        while behind.jobs.len() < MAX_BATCH {
-            let room = MAX_BATCH - behind.jobs.len();
+        while behind.room() > 0 {
             tokio::select! {
                 biased;
                 appended = &mut appending => return appended,
-                more = jobs.recv_many(&mut behind.jobs, room) => match more {
-                    0 => break,
-                    _ => behind.decide(*partition, &context, clock.now()),
+                more = behind.take(jobs) => match more {
+                    false => break,
+                    true => behind.decide(*partition, &context, clock.now()),
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! The ledger over its journal: in memory and in Postgres, with one partition and with four.
 
+mod atomic;
+mod bulk;
 mod commands;
 mod contention;
 mod idempotency;

@@ -1,3 +1,4 @@
+use axum::http::StatusCode;
 use florin_application::command::NewTransfer;
 use florin_domain::wallet::{Account, Freeze, Open, Status};
 use florin_domain::{Currency, TransferId};
@@ -5,16 +6,6 @@ use uuid::Uuid;
 
 use super::*;
 use crate::http::code::Code;
-
-fn call(path: &'static str) -> Call {
-    Call {
-        uri: Uri::from_static(path),
-        fields: Default::default(),
-        request_id: None,
-        if_match: None,
-        traceparent: None,
-    }
-}
 
 fn transfer() -> Command {
     Command::Transfer(NewTransfer {
@@ -45,8 +36,8 @@ fn opened(id: &str) -> Receipt {
 }
 
 fn refused(command: &Command, refusal: Refusal, on_record: bool) -> Problem {
-    Asked::of(&call("/"), command)
-        .refused(&Refused { refusal, transfer_id: on_record.then(|| TransferId(Uuid::nil())) })
+    let transfer_id = on_record.then(|| TransferId(Uuid::nil()));
+    Asked::of(command, None).refused(&Refused { transfer_id, ..Refused::because(refusal) })
 }
 
 fn text(problem: &Problem, name: &str) -> Option<String> {
@@ -66,8 +57,8 @@ fn an_opening_says_where_the_wallet_is_under_the_prefix_that_was_called() {
         }),
     );
     for (called, location) in [("/wallets", "/wallets/w-1"), ("/v1/wallet", "/v1/wallet/w-1")] {
-        let asked = Asked::of(&call(called), &open);
-        let response = asked.accepted(&opened("w-1")).unwrap();
+        let asked = Asked::of(&open, None);
+        let response = asked.accepted(&Uri::from_static(called), &opened("w-1")).unwrap();
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.headers()["location"], location);
     }
@@ -76,8 +67,9 @@ fn an_opening_says_where_the_wallet_is_under_the_prefix_that_was_called() {
 #[test]
 fn other_commands_to_a_wallet_are_answered_with_200() {
     let freeze = WalletCommand::Freeze(Freeze { reason: None });
-    let asked = Asked::of(&call("/wallets/w-1/freeze"), &of_wallet("w-1".parse().unwrap(), freeze));
-    let response = asked.accepted(&opened("w-1")).unwrap();
+    let asked = Asked::of(&of_wallet("w-1".parse().unwrap(), freeze), None);
+    let called = Uri::from_static("/wallets/w-1/freeze");
+    let response = asked.accepted(&called, &opened("w-1")).unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert!(!response.headers().contains_key("location"));
 }
