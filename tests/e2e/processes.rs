@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use florin_adapters::postgres::PostgresJournal;
+use florin_domain::event_metadata::request_id;
 use florin_tests::cluster::database;
 use florin_tests::process::{Florin, free_port, pid_in, program, run, runs, signal};
 use florin_tests::service::{Answer, send, try_send};
-use florin_tests::store::eventually;
+use florin_tests::store::{eventually, recorded};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 /// `florin dev` in a directory of its own.
 struct Dev {
@@ -226,6 +230,91 @@ async fn florin_serve_stops_when_it_is_asked_to() {
     let deposit = client.post(format!("{url}/wallets/alice/deposit")).json(&money(1, "k"));
     send(deposit).await.expect_problem(404, "wallet-not-found");
     assert_eq!(florin.terminate().await.code(), Some(0), "{}", florin.log());
+}
+
+/// How many transfers the atomic bulks have, and how many events: of two open wallets.
+const TRANSFERS: usize = 20;
+const EVENTS: usize = 5 * TRANSFERS;
+
+fn atomic_bulk(key: &str) -> Value {
+    let both_ways = [("alice", "bob"), ("bob", "alice")];
+    let transfer = |n: usize| {
+        let (from, to) = both_ways[n % 2];
+        json!({ "type": "transfer", "walletId": from, "toWalletId": to, "amount": "0.01" })
+    };
+    let commands: Vec<Value> = (0..TRANSFERS).map(transfer).collect();
+    json!({ "atomic": true, "requestId": key, "commands": commands })
+}
+
+/// Sends bulks until the service is gone; returns the keys: those that were answered, and the last,
+/// which nobody knows of.
+async fn send_until_it_dies(url: String, name: String) -> (Vec<String>, String) {
+    let client = reqwest::Client::new();
+    let mut answered = vec![];
+    for number in 0.. {
+        let key = format!("{name}-{number}");
+        let request = client.post(format!("{url}/bulk")).json(&atomic_bulk(&key));
+        match try_send(request).await {
+            Ok(answer) => drop(answer.expect(200)),
+            Err(_) => return (answered, key),
+        }
+        answered.push(key);
+    }
+    unreachable!("the service dies")
+}
+
+#[tokio::test]
+async fn a_killed_service_leaves_every_atomic_bulk_whole_or_undone() {
+    let urls = database().await;
+    run(["migrate", "--database-admin-url", &urls.admin]).await;
+    let journal = PostgresJournal::open(&urls.service, None).await.unwrap();
+    let (dir, port, client) = (TempDir::new().unwrap(), free_port(), reqwest::Client::new());
+    let url = format!("http://127.0.0.1:{port}");
+    let (mut answered, mut unknown) = (vec![], vec![]);
+    for round in 0..4_u64 {
+        let mut florin = Florin::serve(dir.path(), port, &urls.service, &[]);
+        florin.ready(&url).await;
+        for wallet in ["alice", "bob"] {
+            let deposit = client.post(format!("{url}/wallets/{wallet}/deposit"));
+            send(deposit.json(&money(10, "k"))).await.expect(201);
+        }
+        let mut senders = JoinSet::new();
+        for sender in 0..6 {
+            senders.spawn(send_until_it_dies(url.clone(), format!("{round}-{sender}")));
+        }
+        // At another moment of an append each time.
+        tokio::time::sleep(Duration::from_millis(300 + 37 * round)).await;
+        florin.kill_hard().await;
+        for (keys, last) in senders.join_all().await {
+            answered.extend(keys);
+            unknown.push(last);
+        }
+    }
+    let mut events: HashMap<String, usize> = HashMap::new();
+    for event in recorded(journal.pool()).await {
+        if let Some(key) = request_id(&event.metadata) {
+            *events.entry(key).or_default() += 1;
+        }
+    }
+    events.remove("k");
+    assert!(!answered.is_empty() && unknown.len() == 24);
+    for (key, count) in &events {
+        assert_eq!(*count, EVENTS, "{key} is there in part");
+    }
+    for key in &answered {
+        assert!(events.contains_key(key), "{key} was answered and is lost");
+    }
+
+    let mut florin = Florin::serve(dir.path(), port, &urls.service, &[]);
+    florin.ready(&url).await;
+    for key in answered.iter().chain(&unknown) {
+        let request = client.post(format!("{url}/bulk")).json(&atomic_bulk(key));
+        let again = send(request).await;
+        assert_eq!(again.expect(200).is_replayed(), events.contains_key(key), "{key}");
+    }
+    florin.terminate().await;
+    let verified = run(["verify", "--database-url", &urls.service]).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
 }
 
 /// A ledger with three deposits, and the URLs of its database.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use florin_adapters::clock::SystemClock;
 use florin_adapters::dead_letters::DeadLetterDesk;
 use florin_adapters::fraud::FraudDesk;
-use florin_adapters::http::{Api, Dependencies, router, serve};
+use florin_adapters::http::{Api, BulkRoom, Dependencies, router, serve};
 use florin_adapters::nats::stream::StreamSettings;
 use florin_adapters::postgres::PostgresJournal;
 use florin_adapters::reads::{CACHED_BALANCES, Reads};
@@ -88,6 +88,7 @@ impl Service {
                 Arc::new(SystemClock),
             ),
             health: Arc::new(health),
+            bulks: BulkRoom::default(),
         };
         let worker = Some(work(&store, models));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

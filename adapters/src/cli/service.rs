@@ -14,7 +14,7 @@ use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
-use crate::http::{Api, Dependencies, router, serve};
+use crate::http::{Api, BulkRoom, Dependencies, router, serve};
 use crate::nats;
 use crate::nats::stream::StreamSettings;
 use crate::postgres::{OpenError, PostgresJournal};
@@ -74,6 +74,7 @@ impl Service {
             reads,
             auto_open: settings.auto_open,
             health: Arc::new(health),
+            bulks: BulkRoom::default(),
             fraud: FraudDesk::new(pool.clone()),
             dead_letters: DeadLetterDesk::new(
                 pool.clone(),

@@ -40,13 +40,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         let headers = std::mem::take(request.headers_mut());
         let uri = request.uri().clone();
         let if_match = IfMatch::of(&headers)?;
-        let body = read(request, state).await?;
-        if !body.is_empty() && !is_json(&headers) {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "Bodies are JSON: send Content-Type: application/json.",
-            ));
-        }
+        let body = read(request, &headers, state, MAX_BODY_BYTES).await?;
         let mut fields = Fields::parse(&body)?;
         let request_id = key::agreed(&headers, fields.request_ids()?)?;
         let traceparent = trace::traceparent(&headers).map(Arc::from);
@@ -54,15 +48,28 @@ impl<S: Send + Sync> FromRequest<S> for Call {
     }
 }
 
-async fn read<S: Send + Sync>(mut request: Request, state: &S) -> Result<Bytes, Problem> {
-    DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
-    Bytes::from_request(request, state).await.map_err(|error| {
+/// A body that is JSON by its type, or nothing.
+pub(super) async fn read<S: Send + Sync>(
+    mut request: Request,
+    headers: &HeaderMap,
+    state: &S,
+    max_bytes: usize,
+) -> Result<Bytes, Problem> {
+    DefaultBodyLimit::max(max_bytes).apply(&mut request);
+    let body = Bytes::from_request(request, state).await.map_err(|error| {
         if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let why = format!("A body is at most {MAX_BODY_BYTES} bytes: send less.");
+            let why = format!("A body is at most {max_bytes} bytes: send less.");
             return Problem::new(Code::BodyTooLarge, why);
         }
         Problem::new(Code::MalformedBody, "The body did not arrive whole: send it again.")
-    })
+    })?;
+    if !body.is_empty() && !is_json(headers) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "Bodies are JSON: send Content-Type: application/json.",
+        ));
+    }
+    Ok(body)
 }
 
 /// `application/json`, whatever its parameters: JSON is UTF-8.

@@ -37,21 +37,47 @@ pub(super) struct Fields {
     request_id: Option<Value>,
     sender_wallet_id: Option<Value>,
     to_wallet_id: Option<Value>,
+    #[serde(rename = "type")]
+    kind: Option<Value>,
+    wallet_id: Option<Value>,
 }
 
 impl Fields {
     /// A JSON object, or nothing at all: `null` is nothing, too.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let body = body.trim_ascii();
-        if body.is_empty() || body == b"null" {
+        if matches!(body.trim_ascii(), b"" | b"null") {
             return Ok(Self::default());
         }
-        // serde would read the fields from an array, too, by their order.
-        if !body.starts_with(b"{") {
-            return Err(Problem::new(Code::MalformedJson, "The body is a JSON object: send {…}."));
+        object("The body", body)
+    }
+
+    /// What a command of a bulk is.
+    pub(super) fn kind(&mut self) -> Result<String, Problem> {
+        let value = self.kind.take().ok_or_else(|| missing("type"))?;
+        text(&value, "type", Code::InvalidCommandType)
+    }
+
+    /// The wallet of a command of a bulk, where it must be named.
+    pub(super) fn wallet(&mut self) -> Result<WalletId, Problem> {
+        let value = self.wallet_id.take().ok_or_else(|| missing("walletId"))?;
+        text(&value, "walletId", Code::InvalidWalletId)
+    }
+
+    /// The wallet that a command of a bulk opens: `walletId` or `id`.
+    pub(super) fn opened(&mut self) -> Result<Option<WalletId>, Problem> {
+        let (ours, route) = (self.wallet_id.take(), self.id.take());
+        let found = either(("walletId", ours), ("id", route))?;
+        found.map(|(name, value)| text(&value, name, Code::InvalidWalletId)).transpose()
+    }
+
+    /// The source of a transfer of a bulk: `walletId`, or as [`Self::source`].
+    pub(super) fn paying(&mut self) -> Result<WalletId, Problem> {
+        if self.wallet_id.is_none() {
+            return self.source();
         }
-        serde_json::from_slice(body)
-            .map_err(|error| Problem::new(Code::MalformedJson, format!("Not JSON: {error}.")))
+        let (ours, theirs) = (self.from_wallet_id.take(), self.sender_wallet_id.take());
+        either(("walletId", self.wallet_id.clone()), ("fromWalletId", ours.or(theirs)))?;
+        self.wallet()
     }
 
     pub(super) fn amount(&mut self) -> Result<RequestedAmount, Problem> {
@@ -131,12 +157,32 @@ impl Fields {
 
     /// `requestId` and `clientTransactionId`: the same key by two names.
     pub(super) fn request_ids(&mut self) -> Result<[Option<RequestId>; 2], Problem> {
-        let code = Code::InvalidRequestId;
-        Ok([
-            optional(self.request_id.take(), "requestId", code)?,
-            optional(self.client_transaction_id.take(), "clientTransactionId", code)?,
-        ])
+        request_ids(self.request_id.take(), self.client_transaction_id.take())
     }
+}
+
+/// A JSON object: the body, or what else it is by name.
+pub(super) fn object<'a, T: Deserialize<'a>>(what: &str, text: &'a [u8]) -> Result<T, Problem> {
+    let text = text.trim_ascii();
+    // serde would read the fields from an array, too, by their order.
+    if !text.starts_with(b"{") {
+        let why = format!("{what} is a JSON object: send {{…}}.");
+        return Err(Problem::new(Code::MalformedJson, why));
+    }
+    serde_json::from_slice(text)
+        .map_err(|error| Problem::new(Code::MalformedJson, format!("Not JSON: {error}.")))
+}
+
+/// The same key by its two names.
+pub(super) fn request_ids(
+    request_id: Option<Value>,
+    client_transaction_id: Option<Value>,
+) -> Result<[Option<RequestId>; 2], Problem> {
+    let code = Code::InvalidRequestId;
+    Ok([
+        optional(request_id, "requestId", code)?,
+        optional(client_transaction_id, "clientTransactionId", code)?,
+    ])
 }
 
 /// The text of an amount; what is neither a string nor a number has none.
@@ -180,7 +226,7 @@ fn either(ours: Named, theirs: Named) -> Result<Option<(&'static str, Value)>, P
     }
 }
 
-fn missing(field: &'static str) -> Problem {
+pub(super) fn missing(field: &'static str) -> Problem {
     Problem::of_field(Code::MissingField, field, "this field is required")
 }
 

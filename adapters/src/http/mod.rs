@@ -12,6 +12,7 @@
 //! | `call`, `fields`, `number`, `key`, `if_match`, `path`, `position` | a request, checked part by part |
 //! | `query` | the parameters of a query, checked one by one |
 //! | `submit`, `answer` | outcomes as JSON |
+//! | `bulk` | many commands in one body, and what became of each |
 //! | `wallets`, `history`, `stats` | the read models of wallets: what is asked of them, and as JSON |
 //! | `statement` | a wallet's statement, as JSON, CSV or a page to be printed |
 //! | `trial_balance` | whether the money adds up, as JSON |
@@ -25,13 +26,15 @@
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
 //! | `health`, `serve` | readiness, and the server |
 //!
-//! Bounds: a body has 64 KiB (413), a request 15 s (503), a shutdown one second more.
+//! Bounds: a body has 64 KiB (413) and a bulk 2 MiB, a request 15 s (503), a shutdown one second
+//! more.
 //!
 //! Deliberately absent: rules about wallets. A write that is well formed goes to the ledger, a read
 //! to [`Reads`].
 
 mod alerts;
 mod answer;
+mod bulk;
 mod call;
 mod code;
 pub(crate) mod dead_letters;
@@ -69,6 +72,7 @@ use crate::fraud::FraudDesk;
 use crate::reads::Reads;
 use crate::reports::ReportDesk;
 
+pub use bulk::BulkRoom;
 pub use health::{Dependencies, Health, Missing};
 pub use routes::router;
 pub use serve::serve;
@@ -90,6 +94,8 @@ pub struct Api {
     pub reports: ReportDesk,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
+    /// How many bulks are in memory.
+    pub bulks: BulkRoom,
 }
 
 #[cfg(test)]

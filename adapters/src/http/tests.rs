@@ -104,6 +104,7 @@ fn api(health: Arc<dyn Health>) -> Api {
         dead_letters: DeadLetterDesk::new(nowhere.clone(), Arc::new(Nowhere), models::all()),
         reports: ReportDesk::new(nowhere, Arc::new(Nowhere), Arc::new(SystemClock)),
         health,
+        bulks: BulkRoom::default(),
     }
 }
 

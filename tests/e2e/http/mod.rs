@@ -1,6 +1,7 @@
 //! The contract over HTTP, row by row: real server, real Postgres.
 
 mod amounts;
+mod bulk;
 mod documented;
 mod in_flight;
 mod kept_keys;

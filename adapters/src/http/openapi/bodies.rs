@@ -73,6 +73,74 @@ pub(in crate::http) struct TransferBetweenBody {
     request_id: Option<RequestKey>,
 }
 
+/// Many commands. Each has the fields of its single route, and `walletId` for the wallet in its path.
+#[derive(ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::http) struct BulkRequest {
+    /// Whether all take effect or none; each by itself if it is not said.
+    atomic: Option<bool>,
+    #[schema(min_items = 1, max_items = 1000)]
+    commands: Vec<BulkCommand>,
+    /// Of an atomic bulk only. `clientTransactionId` and the header `Idempotency-Key` are other names
+    /// for it.
+    request_id: Option<RequestKey>,
+}
+
+/// A command of a bulk. `requestId` in it is for bulks that are not atomic.
+#[derive(ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum BulkCommand {
+    /// Opens a wallet. In an atomic bulk, `walletId` is needed.
+    #[serde(rename_all = "camelCase")]
+    Open {
+        /// `id` is another name for it.
+        wallet_id: Option<WalletName>,
+        currency: Option<CurrencyCode>,
+        initial_balance: Option<InitialBalance>,
+        owner: Option<OwnerName>,
+        metadata: Option<MetadataObject>,
+        request_id: Option<RequestKey>,
+    },
+    /// Money from the outside world.
+    #[serde(rename_all = "camelCase")]
+    Deposit {
+        wallet_id: WalletName,
+        amount: RequestedAmount,
+        currency: Option<CurrencyCode>,
+        metadata: Option<MetadataObject>,
+        request_id: Option<RequestKey>,
+    },
+    /// Money to the outside world.
+    #[serde(rename_all = "camelCase")]
+    Withdraw {
+        wallet_id: WalletName,
+        amount: RequestedAmount,
+        currency: Option<CurrencyCode>,
+        metadata: Option<MetadataObject>,
+        request_id: Option<RequestKey>,
+    },
+    /// Money to another wallet.
+    #[serde(rename_all = "camelCase")]
+    Transfer {
+        /// `fromWalletId` is another name for it.
+        wallet_id: WalletName,
+        to_wallet_id: WalletName,
+        amount: RequestedAmount,
+        currency: Option<CurrencyCode>,
+        metadata: Option<MetadataObject>,
+        request_id: Option<RequestKey>,
+    },
+    /// Money stops leaving the wallet.
+    #[serde(rename_all = "camelCase")]
+    Freeze { wallet_id: WalletName, reason: Option<ReasonText>, request_id: Option<RequestKey> },
+    /// Money may leave it again.
+    #[serde(rename_all = "camelCase")]
+    Unfreeze { wallet_id: WalletName, reason: Option<ReasonText>, request_id: Option<RequestKey> },
+    /// Ends an empty wallet.
+    #[serde(rename_all = "camelCase")]
+    Close { wallet_id: WalletName, reason: Option<ReasonText>, request_id: Option<RequestKey> },
+}
+
 /// A change of a wallet's status.
 #[derive(ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -35,9 +35,10 @@ Every route also answers under `/v1`, and those of wallets with `/wallet` for `/
 
 const TRACE_ID: &str = "X-Trace-Id";
 
-const TAGS: [(&str, &str); 4] = [
+const TAGS: [(&str, &str); 5] = [
     ("wallets", "Open, fund, freeze and close wallets, and read them."),
     ("transfers", "Money from one wallet to another."),
+    ("bulk", "Many commands at once."),
     ("fraud", "What the fraud rules found, and what people decided about it."),
     ("operations", "How the service and its read models are."),
 ];

@@ -36,6 +36,19 @@ pub(in crate::http) const COMMAND: &[Code] = &[
     Code::Busy,
 ];
 
+/// Where many commands go there at once; those of single commands besides.
+pub(in crate::http) const BULK: &[Code] = &[
+    Code::InvalidBulk,
+    Code::InvalidCommandType,
+    Code::InvalidWalletId,
+    Code::WalletNotFound,
+    Code::RequestInProgress,
+    Code::IdempotencyMismatch,
+    Code::WalletClosed,
+    Code::DifferentPartitions,
+    Code::Busy,
+];
+
 /// Where money is named.
 pub(in crate::http) const MONEY: &[Code] = &[
     Code::InvalidAmount,

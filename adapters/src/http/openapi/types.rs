@@ -233,6 +233,24 @@ described! {
         .required("code")
         .required("detail");
 
+    /// A problem of one command of a bulk.
+    BulkProblem = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(
+            "What the single route would have answered (RFC 9457), without `traceId`: the trace is \
+             that of the whole, in `X-Trace-Id`.",
+        ))
+        .property("type", text())
+        .property("title", text())
+        .property("status", ObjectBuilder::new().schema_type(Type::Integer))
+        .property("detail", text())
+        .property("code", text())
+        .required("type")
+        .required("title")
+        .required("status")
+        .required("detail")
+        .required("code");
+
     /// JSON of any kind.
     AnyJson = ObjectBuilder::new().schema_type(utoipa::openapi::schema::SchemaType::AnyValue);
 }

@@ -2,11 +2,13 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use florin_domain::WalletCommand;
+use florin_application::Command;
 use florin_domain::wallet::Close;
+use florin_domain::{WalletCommand, WalletId};
 
 use crate::http::Api;
 use crate::http::call::Call;
+use crate::http::fields::Fields;
 use crate::http::openapi::bodies::StatusBody;
 use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
 use crate::http::path::WalletPath;
@@ -32,10 +34,13 @@ pub(super) async fn post(
     WalletPath(id): WalletPath,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let command = WalletCommand::Close(Close {
-        reason: call.fields.reason()?,
-        // The ledger knows, and says so before it decides.
-        in_flight: false,
-    });
-    submit(&api, call, of_wallet(id, command)).await
+    let command = command(id, &mut call.fields)?;
+    submit(&api, call, command).await
+}
+
+/// What the fields of a close ask for.
+pub(super) fn command(id: WalletId, fields: &mut Fields) -> Result<Command, Problem> {
+    // The ledger knows whether money is in flight, and says so before it decides.
+    let close = Close { reason: fields.reason()?, in_flight: false };
+    Ok(of_wallet(id, WalletCommand::Close(close)))
 }

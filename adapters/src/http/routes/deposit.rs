@@ -3,13 +3,15 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use florin_application::Command;
 use florin_domain::wallet::Deposit;
-use florin_domain::{TransactionId, WalletCommand};
+use florin_domain::{TransactionId, WalletCommand, WalletId};
 use uuid::Uuid;
 
 use crate::http::Api;
 use crate::http::answer;
 use crate::http::call::Call;
+use crate::http::fields::Fields;
 use crate::http::if_match::IfMatch;
 use crate::http::openapi::bodies::MoneyBody;
 use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
@@ -34,12 +36,23 @@ pub(super) async fn post(
     WalletPath(id): WalletPath,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let command = WalletCommand::Deposit(Deposit {
+    let opens_unknown = api.auto_open && call.if_match != Some(IfMatch::Exists);
+    let command = command(id, &mut call.fields, opens_unknown)?;
+    submit(&api, call, command).await
+}
+
+/// What the fields of a deposit ask for.
+pub(super) fn command(
+    id: WalletId,
+    fields: &mut Fields,
+    opens_unknown: bool,
+) -> Result<Command, Problem> {
+    let deposit = Deposit {
         transaction_id: TransactionId(Uuid::now_v7()),
-        amount: call.fields.amount()?,
-        currency: call.fields.currency()?,
-        metadata: call.fields.metadata()?,
-        opens_unknown: api.auto_open && call.if_match != Some(IfMatch::Exists),
-    });
-    submit(&api, call, of_wallet(id, command)).await
+        amount: fields.amount()?,
+        currency: fields.currency()?,
+        metadata: fields.metadata()?,
+        opens_unknown,
+    };
+    Ok(of_wallet(id, WalletCommand::Deposit(deposit)))
 }

@@ -2,6 +2,7 @@
 //! `/wallet` for `/wallets` as well, as the older systems had it.
 
 mod acknowledge_alert;
+mod bulk;
 mod close;
 mod deposit;
 mod discard_dead_letter;
@@ -42,7 +43,7 @@ use super::Api;
 use super::code::Code;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
-    ALERT, AMOUNT, ANY, BODY, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN, OUT,
+    ALERT, AMOUNT, ANY, BODY, BULK, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN, OUT,
     READ, REPORT, STATEMENT, STATUS, TRANSFER, WALLET,
 };
 use super::problem::Problem;
@@ -74,6 +75,7 @@ pub(super) fn table() -> Vec<Row> {
         row(routes!(unfreeze::post), &[BODY, COMMAND, STATUS]),
         row(routes!(close::post), &[BODY, COMMAND, STATUS, CLOSE]),
         row(routes!(transfer_between::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER]),
+        row(routes!(bulk::post), &[BODY, BULK, MONEY, AMOUNT, OUT, TRANSFER, OPEN, STATUS, CLOSE]),
         row(
             routes!(get_transfer::get),
             &[LEDGER, &[Code::InvalidTransferId, Code::TransferNotFound]],

@@ -5,11 +5,12 @@ use axum::extract::State;
 use axum::response::Response;
 use florin_application::Command;
 use florin_domain::wallet::Open;
-use florin_domain::{Currency, TransactionId, WalletCommand};
+use florin_domain::{Currency, TransactionId, WalletCommand, WalletId};
 use uuid::Uuid;
 
 use crate::http::Api;
 use crate::http::call::Call;
+use crate::http::fields::Fields;
 use crate::http::openapi::bodies::OpenBody;
 use crate::http::openapi::parameters::CommandHeaders;
 use crate::http::problem::Problem;
@@ -28,17 +29,22 @@ use crate::http::wallets;
 )]
 pub(super) async fn post(State(api): State<Api>, mut call: Call) -> Result<Response, Problem> {
     let given = call.fields.id()?;
-    let initial = call.fields.initial_balance()?;
-    let open = WalletCommand::Open(Open {
-        currency: call.fields.currency()?.unwrap_or(Currency::USD),
-        owner: call.fields.owner()?,
-        metadata: call.fields.metadata()?,
+    let command = command(given, &mut call.fields)?;
+    submit(&api, call, command).await
+}
+
+/// What the fields of an opening ask for. An id is made up if none is given.
+pub(super) fn command(given: Option<WalletId>, fields: &mut Fields) -> Result<Command, Problem> {
+    let initial = fields.initial_balance()?;
+    let open = Open {
+        currency: fields.currency()?.unwrap_or(Currency::USD),
+        owner: fields.owner()?,
+        metadata: fields.metadata()?,
         initial: initial.map(|amount| (TransactionId(Uuid::now_v7()), amount)),
-    });
-    let command = Command::Wallet {
+    };
+    Ok(Command::Wallet {
         id_is_new: given.is_none(),
         id: given.unwrap_or_else(|| Uuid::now_v7().into()),
-        command: open,
-    };
-    submit(&api, call, command).await
+        command: WalletCommand::Open(open),
+    })
 }

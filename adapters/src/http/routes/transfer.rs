@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::http::Api;
 use crate::http::answer;
 use crate::http::call::Call;
+use crate::http::fields::Fields;
 use crate::http::openapi::bodies::TransferBody;
 use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
 use crate::http::path::WalletPath;
@@ -47,13 +48,18 @@ pub(super) async fn transfer(
     from: WalletId,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let command = Command::Transfer(NewTransfer {
+    let command = command(from, &mut call.fields)?;
+    submit(api, call, command).await
+}
+
+/// What the fields of a transfer ask for.
+pub(super) fn command(from: WalletId, fields: &mut Fields) -> Result<Command, Problem> {
+    Ok(Command::Transfer(NewTransfer {
         transfer_id: TransferId(Uuid::now_v7()),
         from,
-        to: call.fields.target()?,
-        amount: call.fields.amount()?,
-        currency: call.fields.currency()?,
-        metadata: call.fields.metadata()?,
-    });
-    submit(api, call, command).await
+        to: fields.target()?,
+        amount: fields.amount()?,
+        currency: fields.currency()?,
+        metadata: fields.metadata()?,
+    }))
 }

@@ -2,11 +2,13 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use florin_domain::WalletCommand;
+use florin_application::Command;
 use florin_domain::wallet::Unfreeze;
+use florin_domain::{WalletCommand, WalletId};
 
 use crate::http::Api;
 use crate::http::call::Call;
+use crate::http::fields::Fields;
 use crate::http::openapi::bodies::StatusBody;
 use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
 use crate::http::path::WalletPath;
@@ -31,6 +33,12 @@ pub(super) async fn post(
     WalletPath(id): WalletPath,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let command = WalletCommand::Unfreeze(Unfreeze { reason: call.fields.reason()? });
-    submit(&api, call, of_wallet(id, command)).await
+    let command = command(id, &mut call.fields)?;
+    submit(&api, call, command).await
+}
+
+/// What the fields of an unfreeze ask for.
+pub(super) fn command(id: WalletId, fields: &mut Fields) -> Result<Command, Problem> {
+    let unfreeze = Unfreeze { reason: fields.reason()? };
+    Ok(of_wallet(id, WalletCommand::Unfreeze(unfreeze)))
 }

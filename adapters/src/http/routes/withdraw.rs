@@ -3,13 +3,15 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use florin_application::Command;
 use florin_domain::wallet::Withdraw;
-use florin_domain::{TransactionId, WalletCommand};
+use florin_domain::{TransactionId, WalletCommand, WalletId};
 use uuid::Uuid;
 
 use crate::http::Api;
 use crate::http::answer;
 use crate::http::call::Call;
+use crate::http::fields::Fields;
 use crate::http::openapi::bodies::MoneyBody;
 use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
 use crate::http::path::WalletPath;
@@ -34,11 +36,17 @@ pub(super) async fn post(
     WalletPath(id): WalletPath,
     mut call: Call,
 ) -> Result<Response, Problem> {
-    let command = WalletCommand::Withdraw(Withdraw {
+    let command = command(id, &mut call.fields)?;
+    submit(&api, call, command).await
+}
+
+/// What the fields of a withdrawal ask for.
+pub(super) fn command(id: WalletId, fields: &mut Fields) -> Result<Command, Problem> {
+    let withdraw = Withdraw {
         transaction_id: TransactionId(Uuid::now_v7()),
-        amount: call.fields.amount()?,
-        currency: call.fields.currency()?,
-        metadata: call.fields.metadata()?,
-    });
-    submit(&api, call, of_wallet(id, command)).await
+        amount: fields.amount()?,
+        currency: fields.currency()?,
+        metadata: fields.metadata()?,
+    };
+    Ok(of_wallet(id, WalletCommand::Withdraw(withdraw)))
 }
