@@ -1,9 +1,12 @@
 -- The requests of one wrk run, each a new command under a key of its own.
 --
---   wrk … -s load.lua URL -- deposits|transfers|touch|reads WALLETS SEED keys|no-keys [RATE]
+--   wrk … -s load.lua URL -- deposits|transfers|touch|reads|bulk-N|atomic-N WALLETS SEED \
+--     keys|no-keys [RATE]
 --
 --   deposits   of 1.00, each to one of the wallets by chance
 --   transfers  of 0.01, each between two wallets by chance
+--   bulk-N     N such transfers in one request, each by itself
+--   atomic-N   the same, all or none
 --   touch      deposits of 1.00 to every wallet by turns
 --   reads      no commands at all: each asks for one of the wallets by chance
 --
@@ -19,7 +22,7 @@ local ffi = require("ffi")
 local random, tohex = math.random, bit.tohex
 
 local next_wallet = 0
-local wallets, has_keys, rest_of_head, rest_of_get
+local wallets, has_keys, rest_of_head, rest_of_get, size
 
 local function word()
   return tohex(random(0, 0xffffffff))
@@ -44,6 +47,23 @@ local function deposit(number)
   return post(id(number), "/deposit", '{"amount":"1.00","currency":"USD"' .. key() .. "}")
 end
 
+local function two()
+  local from, to = random(1, wallets), random(1, wallets - 1)
+  if to >= from then to = to + 1 end
+  return from, to
+end
+
+local function bulk(frame, key_of_each)
+  local commands = {}
+  for number = 1, size do
+    local from, to = two()
+    commands[number] = '{"type":"transfer","walletId":"' .. id(from) .. '","toWalletId":"' .. id(to) ..
+      '","amount":"0.01","currency":"USD"' .. key_of_each() .. "}"
+  end
+  local body = "{" .. frame .. '"commands":[' .. table.concat(commands, ",") .. "]}"
+  return "POST /bulk" .. rest_of_head .. #body .. "\r\n\r\n" .. body
+end
+
 local requests = {
   deposits = function() return deposit(random(1, wallets)) end,
   touch = function()
@@ -51,10 +71,13 @@ local requests = {
     return deposit(next_wallet)
   end,
   transfers = function()
-    local from, to = random(1, wallets), random(1, wallets - 1)
-    if to >= from then to = to + 1 end
+    local from, to = two()
     local body = '{"toWalletId":"' .. id(to) .. '","amount":"0.01","currency":"USD"' .. key() .. "}"
     return post(id(from), "/transfer", body)
+  end,
+  bulk = function() return bulk("", key) end,
+  atomic = function()
+    return bulk('"atomic":true' .. key() .. ",", function() return "" end)
   end,
   reads = function()
     return "GET /wallets/" .. id(random(1, wallets)) .. rest_of_get
@@ -86,7 +109,9 @@ function init(args)
   rest_of_head = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] ..
     "\r\nContent-Type: application/json\r\nContent-Length: "
   rest_of_get = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\n\r\n"
-  request = assert(requests[args[1]], "no such load")
+  local mode, count = args[1]:match("^(%a+)-?(%d*)$")
+  size = tonumber(count)
+  request = assert(requests[mode], "no such load")
   if args[5] then delay = pace(tonumber(args[5])) end
 end
 

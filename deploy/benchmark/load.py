@@ -14,6 +14,9 @@ from .programs import Failure, Meter, end, find, run, start
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.lua")
 
+# Loads whose requests have several commands.
+BULKS = ("bulk", "atomic")
+
 # Longer than the service's own bound on a request, so that its answer is what counts.
 TIMEOUT_S = 20
 # What wrk may take beyond its duration.
@@ -35,22 +38,26 @@ class Load:
     keys: bool = True
     # Requests a second; as many as are answered without one.
     rate: int = None
+    # Commands in one request, where that is a bulk.
+    size: int = 1
 
     @property
     def events(self):
         """Events that one request writes, of wallets that are open."""
-        return {"transfers": 5, "reads": 0}.get(self.mode, 1)
+        of_one = {"transfers": 5, "bulk": 5, "atomic": 5, "reads": 0}.get(self.mode, 1)
+        return of_one * self.size
 
     @property
     def status(self):
         """That of a good answer."""
-        return 200 if self.mode == "reads" else 201
+        return 200 if self.mode in ("reads", *BULKS) else 201
 
     def wrk(self, url, connections, seconds):
         seed = secrets.randbelow(1 << 52)
         keys = "keys" if self.keys else "no-keys"
         options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{TIMEOUT_S}s"]
-        script = ["--latency", "-s", SCRIPT, url, "--", self.mode, self.wallets, seed, keys]
+        mode = f"{self.mode}-{self.size}" if self.mode in BULKS else self.mode
+        script = ["--latency", "-s", SCRIPT, url, "--", mode, self.wallets, seed, keys]
         return [find("wrk"), *options, *script, *([self.rate] if self.rate else [])]
 
 
@@ -95,7 +102,8 @@ def measure(stack, load, connections, seconds, warm_up, beside=None):
     statuses.subtract(beside.statuses)
     measured = sent[-1]
     cell = {
-        "rate": (measured["requests"] - measured["status"]) / measured["duration_us"] * 1e6,
+        "rate": load.size * (measured["requests"] - measured["status"])
+        / measured["duration_us"] * 1e6,
         "p50_ms": measured["p50_us"] / 1e3,
         "p99_ms": measured["p99_us"] / 1e3,
         "max_ms": measured["max_us"] / 1e3,
