@@ -48,8 +48,8 @@ pub(super) struct KeyAnswer<'a> {
     position: Option<u64>,
     /// When the request was recorded.
     recorded_at: Time,
-    /// The body that a repeat is answered with, without the trace id of a problem; none while the
-    /// request is under way.
+    /// The body that a repeat is answered with, without the trace id of a problem; of an atomic bulk,
+    /// those of its commands; none while the request is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<types::AnyJson>)]
     outcome: Option<Box<RawValue>>,
@@ -98,15 +98,19 @@ fn place(kept: &KeptKey, transfer: Option<&TransferState>) -> Option<(u32, u64)>
         return Some((transfer.partition, transfer.position));
     }
     match kept.outcome.as_deref()? {
-        Outcome::Accepted(Receipt::Wallet(state)) => Some((state.partition, state.position)),
-        Outcome::Accepted(Receipt::Movement(movement)) => {
-            Some((movement.partition, movement.position))
-        }
-        Outcome::Accepted(Receipt::Transfer(receipt)) => {
-            Some((receipt.partition, receipt.position))
-        }
-        Outcome::Accepted(Receipt::Leg(leg)) => Some((leg.partition, leg.position)),
+        Outcome::Accepted(receipt) => place_of(receipt),
         Outcome::Refused(_) => None,
+    }
+}
+
+fn place_of(receipt: &Receipt) -> Option<(u32, u64)> {
+    match receipt {
+        Receipt::Wallet(state) => Some((state.partition, state.position)),
+        Receipt::Movement(movement) => Some((movement.partition, movement.position)),
+        Receipt::Transfer(receipt) => Some((receipt.partition, receipt.position)),
+        Receipt::Leg(leg) => Some((leg.partition, leg.position)),
+        // One append, and the last of it is at its end.
+        Receipt::All(receipts) => receipts.last().and_then(place_of),
     }
 }
 
@@ -119,25 +123,49 @@ async fn body(
     outcome: &Outcome,
     transfer: Option<&TransferState>,
 ) -> Result<Box<RawValue>, Problem> {
-    let text = match outcome {
+    match outcome {
         Outcome::Accepted(receipt) => {
             tell(api, receipt);
-            let response = match receipt {
-                Receipt::Wallet(state) => wallets::state(StatusCode::OK, state)?,
-                Receipt::Movement(movement) => answer::movement(movement, Some(key))?,
-                Receipt::Transfer(receipt) => answer::receipt(receipt, Some(key), uri)?,
-                // Under a key of the ledger's own, which no client can name.
-                Receipt::Leg(_) => return Err(Problem::internal()),
-            };
-            let body = to_bytes(response.into_body(), MAX_ANSWER_BYTES).await;
-            body.map_err(|_| Problem::internal())?.to_vec()
+            match receipt {
+                Receipt::All(receipts) => {
+                    let mut bodies = Vec::with_capacity(receipts.len());
+                    for receipt in receipts {
+                        bodies.push(body_of(receipt, None, uri).await?);
+                    }
+                    raw(answer::text(&bodies)?)
+                }
+                receipt @ (Receipt::Wallet(_)
+                | Receipt::Movement(_)
+                | Receipt::Transfer(_)
+                | Receipt::Leg(_)) => body_of(receipt, Some(key), uri).await,
+            }
         }
         Outcome::Refused(refused) => {
             let target = transfer.map(|transfer| &transfer.details.to);
             let problem = refused_of(refused, wallet, target);
-            answer::text(&Document { problem: &problem, trace: None })?
+            raw(answer::text(&Document { problem: &problem, trace: None })?)
         }
+    }
+}
+
+/// The body of one command's answer.
+async fn body_of(
+    receipt: &Receipt,
+    key: Option<&RequestId>,
+    uri: &Uri,
+) -> Result<Box<RawValue>, Problem> {
+    let response = match receipt {
+        Receipt::Wallet(state) => wallets::state(StatusCode::OK, state)?,
+        Receipt::Movement(movement) => answer::movement(movement, key)?,
+        Receipt::Transfer(receipt) => answer::receipt(receipt, key, uri)?,
+        // Under a key of the ledger's own, which no client can name; and no bulk is in another.
+        Receipt::Leg(_) | Receipt::All(_) => return Err(Problem::internal()),
     };
+    let body = to_bytes(response.into_body(), MAX_ANSWER_BYTES).await;
+    raw(body.map_err(|_| Problem::internal())?.to_vec())
+}
+
+fn raw(text: Vec<u8>) -> Result<Box<RawValue>, Problem> {
     let text = String::from_utf8(text).map_err(|_| Problem::internal())?;
     RawValue::from_string(text).map_err(|_| Problem::internal())
 }

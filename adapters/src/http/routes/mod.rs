@@ -43,8 +43,8 @@ use super::Api;
 use super::code::Code;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
-    ALERT, AMOUNT, ANY, BODY, BULK, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN, OUT,
-    READ, REPORT, STATEMENT, STATUS, TRANSFER, WALLET,
+    ALERT, AMOUNT, ANY, BODY, BULK, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN,
+    OUT, READ, REPORT, STATEMENT, STATUS, TRANSFER, WALLET,
 };
 use super::problem::Problem;
 
