@@ -23,11 +23,18 @@ pub(super) struct Fold<'a> {
     /// In the partition of now: what is left out if it cannot be read.
     discarded: HashSet<u64>,
     folded: u64,
+    /// [`PAGE`] and [`MAX_KNOWN`].
+    bounds: (usize, usize),
 }
 
 impl<'a> Fold<'a> {
     pub(super) fn new(journal: &'a dyn PastReader) -> Self {
-        Self { journal, known: HashMap::new(), discarded: HashSet::new(), folded: 0 }
+        Self::within(journal, (PAGE, MAX_KNOWN))
+    }
+
+    fn within(journal: &'a dyn PastReader, bounds: (usize, usize)) -> Self {
+        let (known, discarded) = (HashMap::new(), HashSet::new());
+        Self { journal, known, discarded, folded: 0, bounds }
     }
 
     /// Which events of the next partition are left out if they cannot be read.
@@ -42,9 +49,10 @@ impl<'a> Fold<'a> {
         (from, to): (u64, u64),
         without: &HashSet<Arc<str>>,
     ) -> Result<ByCurrency, TrialBalanceError> {
-        let (journal, mut change) = (self.journal, ByCurrency::default());
+        let (journal, limit) = (self.journal, self.bounds.0);
+        let mut change = ByCurrency::default();
         let read = async |after: u64| match after < to {
-            true => journal.of_wallets(partition, after, to, PAGE).await,
+            true => journal.of_wallets(partition, after, to, limit).await,
             false => Ok(Vec::new()),
         };
         let mut page = read(from).await?;
@@ -66,7 +74,7 @@ impl<'a> Fold<'a> {
     ) -> Result<ByCurrency, TrialBalanceError> {
         let (mut change, mut after) = (ByCurrency::default(), 0);
         loop {
-            let page = self.journal.wallet(wallet, after, up_to, PAGE).await?;
+            let page = self.journal.wallet(wallet, after, up_to, self.bounds.0).await?;
             let Some(last) = page.last() else { return Ok(change) };
             after = last.sequence;
             self.take(&page, &mut change).await?;
@@ -104,7 +112,7 @@ impl<'a> Fold<'a> {
 
     /// Makes sure of what each wallet of a page held before it.
     async fn learn(&mut self, page: &[RecordedEvent]) -> Result<(), TrialBalanceError> {
-        if self.known.len() > MAX_KNOWN {
+        if self.known.len() > self.bounds.1 {
             self.known.clear();
         }
         let (mut met, mut wanted) = (HashSet::new(), Vec::new());
@@ -160,3 +168,6 @@ fn change_by(event: &WalletEvent, before: Decimal) -> Option<(Currency, Sums)> {
     let held = Held { wallets: 0, balances: balance - before };
     Some((currency, Sums { held, moved }))
 }
+
+#[cfg(test)]
+mod tests;
