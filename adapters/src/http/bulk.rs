@@ -44,7 +44,7 @@ pub(super) const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// How many bulks are in memory at once, from before their bodies are read: with what becomes of
 /// them, about 400 MB. Each partition's queue has room for seven of the largest.
-const MAX_BULKS: usize = 64;
+pub(super) const MAX_BULKS: usize = 64;
 
 /// Room in memory for bulks.
 #[derive(Debug, Clone)]

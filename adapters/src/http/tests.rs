@@ -245,6 +245,24 @@ async fn a_body_has_a_bound_announced_or_not() {
 }
 
 #[tokio::test]
+async fn bulks_that_are_in_memory_have_a_bound() {
+    let service = service(&[]);
+    let post = |body| {
+        let request = Request::post("/bulk").header("content-type", "application/json");
+        tokio::spawn(send(service.clone(), request.body(body).unwrap()))
+    };
+    let endless = || Body::from_stream(futures::stream::pending::<std::io::Result<Vec<u8>>>());
+    let slow: Vec<_> = (0..bulk::MAX_BULKS).map(|_| post(endless())).collect();
+    // On one thread, those before it have begun to read when it comes.
+    assert_problem(&post("{}".into()).await.unwrap(), 503, "busy");
+    for bulk in slow {
+        bulk.abort();
+        assert!(bulk.await.is_err());
+    }
+    assert_problem(&post("{}".into()).await.unwrap(), 400, "invalid-bulk");
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_malformed() {
     let broken = futures::stream::iter([Ok("{\"amo"), Err(std::io::Error::other("gone"))]);
     let answered = post("/wallets/w-1/deposit", Body::from_stream(broken)).await;

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use florin_application::command::{Outcome, Receipt, Request};
 use florin_application::{Answer, SubmitError};
+use florin_domain::wallet::Status;
 use florin_domain::{Refusal, WalletId};
 use florin_tests::ask::{
     close, deposit, freeze, id_in, keyed, movement, refused, request, transfer, transferred,
     unfreeze, withdraw,
 };
 use florin_tests::on_every_journal;
-use florin_tests::store::{Store, balance_of};
+use florin_tests::store::{Store, balance_of, eventually};
 use tokio::task::JoinSet;
 
 on_every_journal!(
@@ -184,6 +185,28 @@ async fn a_bulk_without_room_does_nothing_and_leaves_room_for_others(store: &Sto
     assert!(done >= 7, "{done} of 12");
     assert_eq!(balance_of(&ledger, &alice).await, format!("{}.00", 2 + done * 999));
     assert_eq!(balance_of(&ledger, &bob).await, format!("{done}.00"));
+}
+
+/// What waits for a transfer that does not come to its end in time is not sent after it.
+#[tokio::test]
+async fn what_waits_for_a_command_that_takes_too_long_is_not_done() {
+    let store = Store::memory(4).await;
+    let (ledger, (alice, bob)) = (store.process(), pair(&store));
+    ledger.submit(request(deposit(&alice, "5"))).await.unwrap();
+    let mut lock = store.partition(0);
+    lock.lock(0).await.unwrap();
+    let commands =
+        vec![request(transfer(&alice, &bob, "5")), request(freeze(&bob)), request(freeze(&bob))];
+    let answers = ledger.submit_each(commands).await.unwrap();
+    let (late, unsent) = (Err(SubmitError::Unavailable), Err(SubmitError::Busy));
+    assert_eq!(answers, [late, unsent.clone(), unsent]);
+    lock.release().await;
+    let wallet = eventually("the money arrives", async || {
+        ledger.wallet(&bob).await.unwrap().ok_or("no wallet")
+    })
+    .await;
+    assert_eq!(wallet.account.status, Status::Active);
+    store.audit().await;
 }
 
 async fn a_bulk_of_nothing_is_answered_with_nothing(store: &Store) {
