@@ -14,8 +14,9 @@
 //! waits until the transfers before it have ended, with everything behind it: see [`Abroad`].
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use florin_domain::{WalletCommand, WalletId};
+use florin_domain::{Owner, WalletCommand, WalletId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -24,8 +25,14 @@ use crate::fingerprint::Fingerprint;
 use crate::ledger::{Ledger, SUBMIT_WAIT};
 use crate::partition::{Group, Job, Reply, Room, Submission, Task};
 
-/// Whose the keys of atomic bulks are: nobody's, and no wallet has this id.
-const SCOPE: &str = "/bulk";
+/// Whose the keys of atomic bulks are: no wallet's, which has no such id, but that of the owner in
+/// whose name they are sent, so that nobody meets a key of somebody else.
+fn scope(owner: Option<&Owner>) -> Arc<str> {
+    match owner {
+        Some(owner) => format!("/bulk@{}", owner.as_str()).into(),
+        None => "/bulk".into(),
+    }
+}
 
 type Answered = Result<Answer, SubmitError>;
 
@@ -108,14 +115,16 @@ impl Ledger {
 
 impl Group {
     fn of(bulk: AtomicBulk) -> Self {
-        let AtomicBulk { commands, request_id, traceparent } = bulk;
+        let AtomicBulk { commands, request_id, expected_owner, traceparent } = bulk;
         let key = request_id.map(|request_id| {
-            (Key { scope: SCOPE.into(), request_id }, Fingerprint::of_all(&commands))
+            let scope = scope(expected_owner.as_ref());
+            (Key { scope, request_id }, Fingerprint::of_all(&commands))
         });
         let submission = |command| Submission {
             command,
             key: key.clone(),
             expected_version: None,
+            expected_owner: expected_owner.clone(),
             traceparent: traceparent.clone(),
         };
         Self { submissions: commands.into_iter().map(submission).collect(), key }

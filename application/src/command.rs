@@ -13,8 +13,8 @@ pub use florin_domain::transfer::Leg;
 use florin_domain::transfer::{Details, Phase};
 use florin_domain::wallet::Account;
 use florin_domain::{
-    Amount, Currency, Metadata, Refusal, RequestedAmount, TransactionId, TransferId, WalletCommand,
-    WalletId,
+    Amount, Currency, Metadata, Owner, Refusal, RequestedAmount, TransactionId, TransferId,
+    WalletCommand, WalletId,
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -89,12 +89,13 @@ impl FromStr for RequestId {
     }
 }
 
-/// Whose key it is: the wallet in the path, or nobody's where the client opens a wallet without
-/// saying which, and where it sends several commands under one key.
+/// Whose key it is: the wallet in the path; where a wallet is opened without saying which, that of
+/// whoever it is opened for; nobody's where several commands are sent under one key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The wallet's id; empty for a wallet whose id the ledger makes up; of an atomic bulk, a text
-    /// that is no wallet's id.
+    /// The wallet's id; for a wallet whose id the ledger makes up, the owner in whose name that is
+    /// asked, after an `@`, which no id has, else empty; of an atomic bulk, a text that is no wallet's
+    /// id.
     pub scope: Arc<str>,
     /// The client's key.
     pub request_id: RequestId,
@@ -109,6 +110,9 @@ pub struct Request {
     pub request_id: Option<RequestId>,
     /// The version that the wallet must have (`If-Match`).
     pub expected_version: Option<u64>,
+    /// In whose name it is asked: the wallet must be theirs, or is opened as theirs. To all others it
+    /// is as one that was never opened. `None` may ask of any wallet.
+    pub expected_owner: Option<Owner>,
     /// The W3C trace context that the client sent, kept with the events.
     pub traceparent: Option<Arc<str>>,
 }
@@ -120,6 +124,8 @@ pub struct AtomicBulk {
     pub commands: Vec<Command>,
     /// The idempotency key of the whole.
     pub request_id: Option<RequestId>,
+    /// As of a [`Request`].
+    pub expected_owner: Option<Owner>,
     /// As of a [`Request`].
     pub traceparent: Option<Arc<str>>,
 }

@@ -141,6 +141,7 @@ mod tests {
                 currency: currency.map(|code| code.parse().unwrap()),
                 metadata: None,
                 opens_unknown: true,
+                owner: None,
             }),
         }
     }

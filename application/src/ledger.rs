@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use florin_domain::{TransferId, WalletId, partition_of};
+use florin_domain::{Owner, TransferId, WalletId, partition_of};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -165,16 +165,22 @@ impl Ledger {
 
 impl Submission {
     pub(crate) fn of(request: Request) -> Self {
-        let Request { command, request_id, expected_version, traceparent } = request;
-        let key = request_id.map(|id| (key_of(&command, id), Fingerprint::of(&command)));
-        Self { command, key, expected_version, traceparent }
+        let Request { command, request_id, expected_version, expected_owner, traceparent } =
+            request;
+        let owner = expected_owner.as_ref();
+        let key = request_id.map(|id| (key_of(&command, owner, id), Fingerprint::of(&command)));
+        Self { command, key, expected_version, expected_owner, traceparent }
     }
 }
 
-/// A key belongs to the wallet in the path, and to nobody when the ledger makes the wallet's id up.
-fn key_of(command: &Command, request_id: RequestId) -> Key {
+/// A key belongs to the wallet in the path. When the ledger makes the wallet's id up, it belongs to
+/// the owner in whose name that is asked, so that nobody meets a key of somebody else.
+fn key_of(command: &Command, owner: Option<&Owner>, request_id: RequestId) -> Key {
     let scope = match command {
-        Command::Wallet { id_is_new: true, .. } => "".into(),
+        Command::Wallet { id_is_new: true, .. } => match owner {
+            Some(owner) => format!("@{}", owner.as_str()).into(),
+            None => "".into(),
+        },
         Command::Wallet { id, .. } => id.as_str().into(),
         Command::Transfer(transfer) => transfer.from.as_str().into(),
     };

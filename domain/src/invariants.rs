@@ -168,8 +168,14 @@ impl World {
             }
             Act::Deposit { wallet, amount, meant, opens_unknown } => {
                 let currency = meant.map(currency);
-                let deposit =
-                    Deposit { transaction_id, amount, currency, metadata: None, opens_unknown };
+                let deposit = Deposit {
+                    transaction_id,
+                    amount,
+                    currency,
+                    metadata: None,
+                    opens_unknown,
+                    owner: None,
+                };
                 refused_is_fine(self.command(wallet, WalletCommand::Deposit(deposit)));
             }
             Act::Withdraw { wallet, amount, meant } => {

@@ -25,7 +25,13 @@ pub fn id_in(partition: u32, partitions: u32, name: &str) -> WalletId {
 
 /// A request without a key.
 pub fn request(command: Command) -> Request {
-    Request { command, request_id: None, expected_version: None, traceparent: None }
+    Request {
+        command,
+        request_id: None,
+        expected_version: None,
+        expected_owner: None,
+        traceparent: None,
+    }
 }
 
 /// The same request under a key.
@@ -53,6 +59,7 @@ pub fn deposit(id: &WalletId, amount: &str) -> Command {
             currency: None,
             metadata: None,
             opens_unknown: true,
+            owner: None,
         }),
     )
 }

@@ -116,6 +116,7 @@ impl FreezePolicy {
             },
             request_id: Some(RequestId::of_freeze(alert.rule, alert.event)),
             expected_version: None,
+            expected_owner: None,
             traceparent: None,
         };
         let (id, wallet) = (&alert.id, &alert.wallet);

@@ -25,6 +25,7 @@ pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Re
         command,
         request_id: call.request_id,
         expected_version: call.if_match.and_then(IfMatch::version),
+        expected_owner: None,
         traceparent: call.traceparent,
     };
     let Answer { outcome, replayed } = api.ledger.submit(request).await?;

@@ -1,6 +1,7 @@
 //! One job's part of a draft.
 //!
-//! The order is that of the promises: a key that is kept already is answered as before; then the
+//! The order is that of the promises: whose wallet it is goes before everything, so that a stranger
+//! neither meets nor leaves a key; then a key that is kept already is answered as before; then the
 //! version that the client expects is compared; then the domain decides.
 
 use std::collections::HashMap;
@@ -78,6 +79,9 @@ impl Context<'_> {
     }
 
     fn submit(&self, draft: &mut Draft, index: usize, submission: &Submission) -> Decided {
+        if let Err(refusal) = heeded(draft, submission) {
+            return refused(refusal, None);
+        }
         if let Some(decided) = submission.key.as_ref().and_then(|key| self.kept(draft, key)) {
             return decided;
         }
@@ -114,7 +118,11 @@ impl Context<'_> {
     fn one_by_one(&self, draft: &mut Draft, group: &Group) -> Result<Outcome, SubmitError> {
         let mut receipts = Vec::with_capacity(group.submissions.len());
         for (index, submission) in group.submissions.iter().enumerate() {
-            match outcome_of(self.carry_out(draft, submission))? {
+            let outcome = match heeded(draft, submission) {
+                Ok(()) => outcome_of(self.carry_out(draft, submission))?,
+                Err(refusal) => Outcome::Refused(Refused::because(refusal)),
+            };
+            match outcome {
                 Outcome::Accepted(receipt) => receipts.push(receipt),
                 Outcome::Refused(Refused { refusal, .. }) => {
                     // What it put on record goes back with the rest.
@@ -169,10 +177,6 @@ impl Context<'_> {
     }
 
     fn transfer(&self, draft: &mut Draft, new: &NewTransfer, submission: &Submission) -> Decided {
-        let refused = |refusal, transfer_id| {
-            let refused = Refused { transfer_id, ..Refused::because(refusal) };
-            Decided::Outcome(Arc::new(Outcome::Refused(refused)))
-        };
         let leaves = partition_of(&new.to, self.rules.partitions) != draft.batch.partition;
         if leaves && self.state.unfinished.len() + draft.batch.started.len() >= MAX_UNFINISHED {
             return Decided::Failed(SubmitError::Busy);
@@ -257,6 +261,22 @@ impl Submission {
         }
         .to_json()
     }
+}
+
+/// Whether the wallet heeds the one in whose name it is asked, if it is in anybody's.
+fn heeded(draft: &mut Draft, submission: &Submission) -> Result<(), Refusal> {
+    let Some(owner) = &submission.expected_owner else { return Ok(()) };
+    let wallet = &draft.wallet(submission.command.wallet()).wallet;
+    match &submission.command {
+        Command::Wallet { command, .. } => wallet.heeds(owner, command),
+        Command::Transfer(_) if wallet.is_of(owner) => Ok(()),
+        Command::Transfer(_) => Err(Refusal::WalletNotFound),
+    }
+}
+
+fn refused(refusal: Refusal, transfer_id: Option<TransferId>) -> Decided {
+    let refused = Refused { transfer_id, ..Refused::because(refusal) };
+    Decided::Outcome(Arc::new(Outcome::Refused(refused)))
 }
 
 /// The transfer that a command put on record.

@@ -30,7 +30,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use florin_domain::{Amount, Metadata, Refusal, TransferId, WalletId};
+use florin_domain::{Amount, Metadata, Owner, Refusal, TransferId, WalletId};
 use tokio::sync::oneshot;
 
 use crate::command::{Answer, Command, Key, Leg, SubmitError, WalletState};
@@ -86,6 +86,7 @@ pub(crate) struct Submission {
     pub(crate) command: Command,
     pub(crate) key: Option<(Key, Fingerprint)>,
     pub(crate) expected_version: Option<u64>,
+    pub(crate) expected_owner: Option<Owner>,
     pub(crate) traceparent: Option<Arc<str>>,
 }
 

@@ -1,5 +1,5 @@
 use super::{Wallet, WalletEvent};
-use crate::ids::TransactionId;
+use crate::ids::{Owner, TransactionId};
 use crate::metadata::Metadata;
 use crate::money::{Currency, RequestedAmount};
 use crate::refusal::Refusal;
@@ -17,11 +17,13 @@ pub struct Deposit {
     pub metadata: Option<Metadata>,
     /// Whether a wallet that was never opened is opened by this (in US dollars when not said).
     pub opens_unknown: bool,
+    /// Whom a wallet belongs to that is opened by this.
+    pub owner: Option<Owner>,
 }
 
 impl Deposit {
     pub(super) fn decide(self, wallet: &Wallet) -> Result<Vec<WalletEvent>, Refusal> {
-        let Self { transaction_id, amount, currency, metadata, opens_unknown } = self;
+        let Self { transaction_id, amount, currency, metadata, opens_unknown, owner } = self;
         let mut events = Vec::with_capacity(1);
         let (amount, balance) = match wallet.account() {
             Some(account) => {
@@ -31,7 +33,7 @@ impl Deposit {
             None if opens_unknown => {
                 let currency = currency.unwrap_or(Currency::USD);
                 let amount = amount.in_currency(currency)?;
-                events.push(WalletEvent::WalletOpened { currency, owner: None, metadata: None });
+                events.push(WalletEvent::WalletOpened { currency, owner, metadata: None });
                 (amount, amount.value())
             }
             None => return Err(Refusal::WalletNotFound),
@@ -61,6 +63,7 @@ mod tests {
             currency: currency.map(|code| code.parse().unwrap()),
             metadata: None,
             opens_unknown,
+            owner: None,
         })
     }
 
@@ -107,6 +110,22 @@ mod tests {
                     metadata: None,
                 },
             ]);
+    }
+
+    #[test]
+    fn a_wallet_that_a_deposit_opens_belongs_to_whoever_deposits_for_themselves() {
+        let deposit = WalletCommand::Deposit(Deposit {
+            transaction_id: transaction(),
+            amount: requested("1"),
+            currency: None,
+            metadata: None,
+            opens_unknown: true,
+            owner: Some("alice".parse().unwrap()),
+        });
+        wallet()
+            .given_no_previous_events()
+            .when(deposit)
+            .then_expect_events(vec![opened(), deposited("1.00", "1.00")]);
     }
 
     #[test]

@@ -10,8 +10,10 @@
 //! | [`Close`] | refused | `WalletClosed` if empty | `WalletClosed` if empty | nothing |
 //!
 //! [`Wallet::decide`] reads and returns events or a [`Refusal`]; [`Wallet::apply_event`] writes and
-//! cannot fail. The state holds only what a command reads, and the owner, by whom access is decided.
+//! cannot fail. The state holds only what a command reads, and the owner: of a command in somebody's
+//! name, [`Wallet::heeds`] says whether the wallet is theirs.
 
+mod access;
 mod close;
 mod credit;
 mod debit;

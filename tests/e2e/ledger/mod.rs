@@ -5,4 +5,5 @@ mod bulk;
 mod commands;
 mod contention;
 mod idempotency;
+mod ownership;
 mod transfers;

@@ -53,6 +53,7 @@ pub(super) fn command(
         currency: fields.currency()?,
         metadata: fields.metadata()?,
         opens_unknown,
+        owner: None,
     };
     Ok(of_wallet(id, WalletCommand::Deposit(deposit)))
 }
