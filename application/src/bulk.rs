@@ -27,7 +27,7 @@ use crate::partition::{Group, Job, Reply, Room, Submission, Task};
 
 /// Whose the keys of atomic bulks are: no wallet's, which has no such id, but that of the owner in
 /// whose name they are sent, so that nobody meets a key of somebody else.
-fn scope(owner: Option<&Owner>) -> Arc<str> {
+pub(crate) fn bulk_scope(owner: Option<&Owner>) -> Arc<str> {
     match owner {
         Some(owner) => format!("/bulk@{}", owner.as_str()).into(),
         None => "/bulk".into(),
@@ -117,7 +117,7 @@ impl Group {
     fn of(bulk: AtomicBulk) -> Self {
         let AtomicBulk { commands, request_id, expected_owner, traceparent } = bulk;
         let key = request_id.map(|request_id| {
-            let scope = scope(expected_owner.as_ref());
+            let scope = bulk_scope(expected_owner.as_ref());
             (Key { scope, request_id }, Fingerprint::of_all(&commands))
         });
         let submission = |command| Submission {

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::bulk::bulk_scope;
 use crate::clock::Clock;
 use crate::command::{
     Answer, Command, Key, Request, RequestId, SubmitError, TransferState, WalletState,
@@ -117,22 +118,32 @@ impl Ledger {
         }
     }
 
-    /// What is on record for a wallet's key, or for a key of requests to open a wallet without saying
-    /// which; `None` if nothing is.
+    /// What is on record for a wallet's key; without a wallet, for a key of requests to open one without
+    /// saying which, or else of atomic bulks, in the name of the owner; `None` if nothing is.
     ///
     /// # Errors
     /// [`SubmitError::Unavailable`].
     pub async fn key(
         &self,
         wallet: Option<&WalletId>,
+        owner: Option<&Owner>,
         request_id: RequestId,
     ) -> Result<Option<KeyRecord>, SubmitError> {
-        let scope = wallet.map_or("", WalletId::as_str).into();
-        let record = self.inner.journal.key(&Key { scope, request_id }).await;
-        record.map_err(|cause| {
-            tracing::warn!(%cause, "key not read");
-            SubmitError::Unavailable
-        })
+        let scopes = match wallet {
+            Some(wallet) => vec![wallet.as_str().into()],
+            None => vec![opening_scope(owner), bulk_scope(owner)],
+        };
+        for scope in scopes {
+            let key = Key { scope, request_id: request_id.clone() };
+            let record = self.inner.journal.key(&key).await.map_err(|cause| {
+                tracing::warn!(%cause, "key not read");
+                SubmitError::Unavailable
+            })?;
+            if record.is_some() {
+                return Ok(record);
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) async fn ask<T>(
@@ -173,14 +184,16 @@ impl Submission {
     }
 }
 
+/// Whose the keys of wallets without an id are. No id has an `@`.
+fn opening_scope(owner: Option<&Owner>) -> Arc<str> {
+    owner.map_or_else(|| "".into(), |owner| format!("@{}", owner.as_str()).into())
+}
+
 /// A key belongs to the wallet in the path. When the ledger makes the wallet's id up, it belongs to
 /// the owner in whose name that is asked, so that nobody meets a key of somebody else.
 fn key_of(command: &Command, owner: Option<&Owner>, request_id: RequestId) -> Key {
     let scope = match command {
-        Command::Wallet { id_is_new: true, .. } => match owner {
-            Some(owner) => format!("@{}", owner.as_str()).into(),
-            None => "".into(),
-        },
+        Command::Wallet { id_is_new: true, .. } => opening_scope(owner),
         Command::Wallet { id, .. } => id.as_str().into(),
         Command::Transfer(transfer) => transfer.from.as_str().into(),
     };

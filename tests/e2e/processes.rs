@@ -181,7 +181,7 @@ async fn florin_dev_says_so_when_its_port_is_taken() {
 #[tokio::test]
 async fn florin_serve_asks_for_a_migration_that_is_missing() {
     let urls = database().await;
-    for verb in [&["serve", "--port", "0"][..], &["verify"][..]] {
+    for verb in [&["serve", "--port", "0", "--auth=off"][..], &["verify"][..]] {
         let ran = run(verb.iter().chain(&["--database-url", &urls.service])).await;
         assert_eq!(ran.code, Some(1), "{ran:?}");
         let sentence =
@@ -207,7 +207,8 @@ async fn florin_migrate_creates_a_ledger_once_and_for_ever() {
                     it out\n";
     let ran = migrate(Some("1")).await;
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), sentence));
-    let serve = ["serve", "--port", "0", "--partitions", "1", "--database-url", &urls.service];
+    let serve =
+        ["serve", "--port=0", "--auth=off", "--partitions=1", "--database-url", &urls.service];
     let ran = run(serve).await;
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), sentence));
     for count in ["0", "65"] {
@@ -415,7 +416,7 @@ async fn florin_verify_says_so_when_there_is_no_postgres() {
 #[tokio::test]
 async fn the_program_says_what_it_can_do() {
     let ran = run(["--help"]).await;
-    for verb in ["dev", "serve", "migrate", "verify", "monkey"] {
+    for verb in ["dev", "serve", "migrate", "verify", "token", "monkey"] {
         assert!(ran.out.contains(&format!("\n  {verb} ")), "{verb} in {}", ran.out);
     }
     assert!(program().exists());

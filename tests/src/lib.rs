@@ -7,6 +7,7 @@
 //! | [`ask`] | words for the requests that tests send to a ledger |
 //! | [`contract`] | the OpenAPI document, against which every answer is held |
 //! | [`service`] | the service in this process, behind HTTP |
+//! | [`issuer`] | whoever issues tokens: keys of every kind, and where they are published |
 //! | [`nats`] | a NATS for one test alone, what is published there, and workers on it |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
 //! | [`batches`] | batches for a journal without a ledger |
@@ -30,6 +31,7 @@ pub mod contract;
 pub mod feed;
 pub mod flawed;
 pub mod fresh_fold;
+pub mod issuer;
 pub mod lag;
 pub mod length;
 pub mod monkeys;

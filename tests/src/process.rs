@@ -77,8 +77,13 @@ impl Florin {
         Self::start(&dir.join("florin.log"), verb.iter().chain(more))
     }
 
-    /// `florin serve` on a database. The log goes to the directory.
+    /// `florin serve` on a database, without authentication. The log goes to the directory.
     pub fn serve(dir: &Path, port: u16, database_url: &str, more: &[&str]) -> Self {
+        Self::serving(dir, port, database_url, &[&["--auth", "off"], more].concat())
+    }
+
+    /// The same, with the authentication that the arguments say.
+    pub fn serving(dir: &Path, port: u16, database_url: &str, more: &[&str]) -> Self {
         let log = dir.join(format!("florin-{port}.log"));
         let port = port.to_string();
         let verb = ["serve", "--port", &port, "--database-url", database_url];

@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
+use florin_adapters::auth::Auth;
 use florin_adapters::clock::SystemClock;
 use florin_adapters::dead_letters::DeadLetterDesk;
 use florin_adapters::fraud::FraudDesk;
@@ -69,6 +70,21 @@ impl Service {
         settings: &Settings,
         models: Vec<Arc<dyn Projection>>,
     ) -> Self {
+        Self::of(store, settings, models, Auth::Off).await
+    }
+
+    /// One that wants to know who calls.
+    pub async fn guarded(partitions: u32, auth: Auth) -> Self {
+        let store = Store::postgres(partitions).await;
+        Self::of(store, &Settings::default(), models::all(), auth).await
+    }
+
+    async fn of(
+        store: Store,
+        settings: &Settings,
+        models: Vec<Arc<dyn Projection>>,
+        auth: Auth,
+    ) -> Self {
         let Store::Postgres(journal, urls) = &store else {
             panic!("the service keeps its journal in Postgres");
         };
@@ -80,6 +96,7 @@ impl Service {
             ledger: ledger.clone(),
             reads,
             auto_open: settings.auto_open,
+            auth,
             fraud: FraudDesk::new(pool.clone()),
             dead_letters: DeadLetterDesk::new(pool.clone(), reader(&store), models.clone()),
             reports: ReportDesk::new(
@@ -139,6 +156,15 @@ impl Service {
             request.header(*name, value.as_bytes())
         });
         send(request).await
+    }
+
+    /// Sends a request with a token, and a JSON document if it is a write.
+    pub async fn call_as(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {
+        let request = match method {
+            Method::POST => self.json(path, &body.to_string()),
+            _ => self.request(method, path),
+        };
+        send(request.bearer_auth(token)).await
     }
 
     /// Sends a request without a body.

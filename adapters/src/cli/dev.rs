@@ -6,10 +6,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::Failure;
-use super::service::{Service, Work, asked_to_stop};
+use super::service::{Service, Work, asked_to_stop, authentication};
+use crate::auth::Auth;
 use crate::config::{
-    DataArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, ReadArgs,
-    StreamArgs,
+    AuthArgs, AuthMode, DataArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs,
+    PartitionArgs, ReadArgs, StreamArgs,
 };
 use crate::dev::Stack;
 use crate::postgres::migrate;
@@ -34,18 +35,29 @@ pub(super) struct DevArgs {
     #[arg(long, env = "FLORIN_WORK", default_value_t = true, action = ArgAction::Set)]
     work: bool,
     #[command(flatten)]
+    auth: AuthArgs,
+    #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
     log: LogArgs,
 }
 
+/// Why it does not start.
+const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopback address only: leave \
+                           out --host, or give --auth=jwt and a key";
+
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
     let rules = args.fraud.settings()?;
+    let settings = args.auth.settings(AuthMode::Off)?;
+    if settings.is_none() && !args.listen.host.is_loopback() {
+        return Err(OPEN_TO_ALL.into());
+    }
+    let auth = authentication(settings).await?;
     // Before the work of starting servers: is the port free?
     let listener = TcpListener::bind((args.listen.host, args.listen.port)).await?;
     let stack = Stack::start(&args.data.data_dir).await?;
-    let ended = serve(&args, rules, &stack, listener).await;
+    let ended = serve(&args, rules, auth, &stack, listener).await;
     stack.stop().await;
     ended?;
     Ok(ExitCode::SUCCESS)
@@ -55,6 +67,7 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
 async fn serve(
     args: &DevArgs,
     rules: fraud::Settings,
+    auth: Auth,
     stack: &Stack,
     listener: TcpListener,
 ) -> Result<(), Failure> {
@@ -70,6 +83,7 @@ async fn serve(
         nats: NatsArgs { nats_url: Some(urls.nats.clone()) },
         ledger: args.ledger.clone(),
         reads: args.reads.clone(),
+        auth,
         listener,
         work: args.work.then(|| Work { streams: args.streams.settings(), rules }),
     };

@@ -8,6 +8,7 @@ mod openapi;
 mod relay;
 mod serve;
 mod service;
+mod token;
 mod verify;
 mod worker;
 
@@ -42,6 +43,8 @@ enum Verb {
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
+    /// Print a token for development, signed with the secret of a service.
+    Token(token::MintArgs),
     /// Stress a deployment with random money and check every answer.
     Monkey(monkey::MonkeyVerb),
 }
@@ -60,6 +63,7 @@ pub async fn run() -> ExitCode {
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
+        Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,
     };
     done.unwrap_or_else(|error| {

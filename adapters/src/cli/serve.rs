@@ -4,9 +4,10 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::Failure;
-use super::service::{Service, asked_to_stop};
+use super::service::{Service, asked_to_stop, authentication};
 use crate::config::{
-    DatabaseArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, ReadArgs,
+    AuthArgs, AuthMode, DatabaseArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs,
+    ReadArgs,
 };
 use crate::telemetry;
 
@@ -24,6 +25,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     reads: ReadArgs,
     #[command(flatten)]
+    auth: AuthArgs,
+    #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -31,12 +34,14 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let auth = authentication(args.auth.settings(AuthMode::Jwt)?).await?;
     let service = Service {
         database_url: args.database.database_url,
         partitions: args.partitions.partitions,
         nats: args.nats,
         ledger: args.ledger,
         reads: args.reads,
+        auth,
         listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
         work: None,
     };

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use crate::auth::{self, Auth};
 use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::dead_letters::DeadLetterDesk;
@@ -38,6 +39,7 @@ pub(super) struct Service {
     pub(super) nats: NatsArgs,
     pub(super) ledger: LedgerArgs,
     pub(super) reads: ReadArgs,
+    pub(super) auth: Auth,
     pub(super) listener: TcpListener,
     /// Whether the work behind the front door runs here too, and how it keeps its streams.
     pub(super) work: Option<Work>,
@@ -73,6 +75,7 @@ impl Service {
             ledger,
             reads,
             auto_open: settings.auto_open,
+            auth: self.auth,
             health: Arc::new(health),
             bulks: BulkRoom::default(),
             fraud: FraudDesk::new(pool.clone()),
@@ -90,6 +93,17 @@ impl Service {
         }
         Ok(served?)
     }
+}
+
+/// Gets the keys, or says that everybody gets in.
+pub(super) async fn authentication(settings: Option<auth::Settings>) -> Result<Auth, Failure> {
+    if settings.is_none() {
+        tracing::warn!("there is no authentication: whoever can connect may do everything");
+    }
+    let opened = Auth::open(settings).await;
+    Ok(opened.map_err(|cause| {
+        format!("there are no keys to verify tokens with: FLORIN_JWKS: {cause}")
+    })?)
 }
 
 /// Opens the journal, and waits for a Postgres that is away.

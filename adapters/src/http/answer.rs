@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 
 use utoipa::ToSchema;
 
+use super::guard::Reach;
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::{Problem, Reason};
@@ -140,8 +141,13 @@ impl<'a> MovementAnswer<'a> {
 }
 
 impl<'a> ReceiptAnswer<'a> {
-    pub(super) fn of(receipt: &'a TransferReceipt, request_id: Option<&'a RequestId>) -> Self {
-        let credit = receipt.credit.as_ref();
+    /// What the target holds is told to nobody who may not ask of it.
+    pub(super) fn of(
+        receipt: &'a TransferReceipt,
+        request_id: Option<&'a RequestId>,
+        reach: &Reach,
+    ) -> Self {
+        let credit = receipt.credit.as_ref().filter(|_| *reach == Reach::Any);
         Self {
             transfer_id: receipt.transfer_id,
             status: receipt.phase,
@@ -189,14 +195,16 @@ pub(super) fn movement(
     Ok(as_of(response, &[(movement.partition, movement.position)]))
 }
 
-/// A transfer that completed, or that goes on while the client may look at its `Location`.
+/// A transfer that completed, or that goes on while the client may look at its `Location`. Who sends
+/// from their own wallet is not told what the target's holds.
 pub(super) fn receipt(
     receipt: &TransferReceipt,
     request_id: Option<&RequestId>,
     called: &Uri,
+    reach: &Reach,
 ) -> Result<Response, Problem> {
     let positions = positions((receipt.partition, receipt.position), receipt.credit.as_ref());
-    let body = ReceiptAnswer::of(receipt, request_id);
+    let body = ReceiptAnswer::of(receipt, request_id, reach);
     let response = as_of(versioned(of_transfer(receipt.phase), body.version, &body)?, &positions);
     if receipt.phase == Phase::Completed {
         return Ok(response);
@@ -213,20 +221,28 @@ pub(super) fn positions(own: (u32, u64), credit: Option<&Leg>) -> Vec<(u32, u64)
     [own].into_iter().chain(credit.filter(|(partition, _)| *partition != own.0)).collect()
 }
 
-/// A transfer on record.
-pub(super) fn transfer(state: &TransferState) -> Result<Response, Problem> {
+/// Which ends of a transfer whoever reads it may ask of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub(super) from: bool,
+    pub(super) to: bool,
+}
+
+/// A transfer on record. What only one end knows is told to that end only.
+pub(super) fn transfer(state: &TransferState, ends: Ends) -> Result<Response, Problem> {
     let details = &state.details;
     let body = TransferAnswer {
         transfer_id: state.transfer_id,
         status: details.phase,
-        reason: details.refusal.as_ref().map(|why| Reason(why.into())),
+        // It may say what the source holds.
+        reason: details.refusal.as_ref().filter(|_| ends.from).map(|why| Reason(why.into())),
         from_wallet_id: &details.from,
         to_wallet_id: &details.to,
         amount: details.amount.value(),
         currency: details.amount.currency(),
-        from_balance: details.debit.as_ref().map(|leg| leg.balance),
-        to_balance: details.credit.as_ref().map(|leg| leg.balance),
-        request_id: state.request_id.as_deref(),
+        from_balance: details.debit.as_ref().filter(|_| ends.from).map(|leg| leg.balance),
+        to_balance: details.credit.as_ref().filter(|_| ends.to).map(|leg| leg.balance),
+        request_id: state.request_id.as_deref().filter(|_| ends.from),
         metadata: details.metadata.as_ref(),
         version: state.version,
         partition: state.partition,

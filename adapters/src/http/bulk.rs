@@ -27,6 +27,7 @@ use super::answer::{self, MovementAnswer, REPLAYED, ReceiptAnswer};
 use super::call::read;
 use super::code::Code;
 use super::fields::{object, request_ids};
+use super::guard::Reach;
 use super::if_match::IfMatch;
 use super::openapi::types;
 use super::position::as_of;
@@ -63,6 +64,8 @@ pub(super) struct BulkCall {
     /// The key of the whole.
     pub(super) request_id: Option<RequestId>,
     pub(super) traceparent: Option<Arc<str>>,
+    /// Of which wallets it may ask.
+    pub(super) reach: Reach,
     /// Held until the bulk is answered.
     _room: OwnedSemaphorePermit,
 }
@@ -83,6 +86,7 @@ impl FromRequest<Api> for BulkCall {
     async fn from_request(mut request: Request, api: &Api) -> Result<Self, Problem> {
         let room = Arc::clone(&api.bulks.0).try_acquire_owned();
         let room = room.map_err(|_| Problem::from(SubmitError::Busy))?;
+        let reach = request.extensions_mut().remove().unwrap_or(Reach::Nothing);
         let headers = std::mem::take(request.headers_mut());
         if IfMatch::of(&headers)?.is_some() {
             let why = "A bulk has no condition, nor have its commands: send it without If-Match.";
@@ -106,7 +110,7 @@ impl FromRequest<Api> for BulkCall {
         }
         let traceparent = trace::traceparent(&headers).map(Arc::from);
         let commands = commands(frame.commands)?;
-        Ok(Self { is_atomic, commands, request_id, traceparent, _room: room })
+        Ok(Self { is_atomic, commands, request_id, traceparent, reach, _room: room })
     }
 }
 
@@ -302,7 +306,7 @@ fn accepted<'a>(asked: &'a Asked, receipt: &'a Receipt, replayed: bool) -> Resul
             BodyAnswer::Movement(MovementAnswer::of(movement, request_id))
         }
         Receipt::Transfer(transfer) => {
-            BodyAnswer::Transfer(ReceiptAnswer::of(transfer, request_id))
+            BodyAnswer::Transfer(ReceiptAnswer::of(transfer, request_id, &asked.reach))
         }
         Receipt::Wallet(state) => BodyAnswer::Wallet(WalletAnswer::from(state)),
         Receipt::Leg(_) | Receipt::All(_) => return failed(not_of_a_command(receipt)),

@@ -1,4 +1,4 @@
-//! A write as it arrives: fields, key, condition and trace, checked before a handler sees them.
+//! A write as it arrives: fields, key, condition, trace and reach, checked before a handler sees them.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use florin_application::command::RequestId;
 
 use super::code::Code;
 use super::fields::Fields;
+use super::guard::Reach;
 use super::if_match::IfMatch;
 use super::key;
 use super::problem::Problem;
@@ -31,6 +32,8 @@ pub(super) struct Call {
     pub(super) if_match: Option<IfMatch>,
     /// The trace that it belongs to.
     pub(super) traceparent: Option<Arc<str>>,
+    /// Of which wallets it may ask.
+    pub(super) reach: Reach,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Call {
@@ -38,13 +41,14 @@ impl<S: Send + Sync> FromRequest<S> for Call {
 
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         let headers = std::mem::take(request.headers_mut());
+        let reach = request.extensions_mut().remove().unwrap_or(Reach::Nothing);
         let uri = request.uri().clone();
         let if_match = IfMatch::of(&headers)?;
         let body = read(request, &headers, state, MAX_BODY_BYTES).await?;
         let mut fields = Fields::parse(&body)?;
         let request_id = key::agreed(&headers, fields.request_ids()?)?;
         let traceparent = trace::traceparent(&headers).map(Arc::from);
-        Ok(Self { uri, fields, request_id, if_match, traceparent })
+        Ok(Self { uri, fields, request_id, if_match, traceparent, reach })
     }
 }
 

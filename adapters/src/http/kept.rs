@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::answer::{self, Time};
 use super::code::Code;
+use super::guard::Reach;
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::{Document, Member, Problem};
@@ -60,9 +61,17 @@ pub(super) async fn record(
     api: &Api,
     wallet: Option<&WalletId>,
     key: &RequestId,
+    reach: &Reach,
     uri: &Uri,
 ) -> Result<Response, Problem> {
-    let record = api.ledger.key(wallet, key.clone()).await?;
+    let owner = reach.owner()?;
+    // Of somebody else's wallet, nothing is on record.
+    if let (Some(wallet), Some(_)) = (wallet, owner)
+        && !api.ledger.wallet(wallet).await?.is_some_and(|state| reach.covers_state(&state))
+    {
+        return Err(unknown(Some(wallet), key));
+    }
+    let record = api.ledger.key(wallet, owner, key.clone()).await?;
     let KeyRecord { kept, recorded_at } = record.ok_or_else(|| unknown(wallet, key))?;
     let transfer = match kept.transfer {
         Some(id) => api.ledger.transfer(id).await?,
@@ -70,7 +79,9 @@ pub(super) async fn record(
     };
     let at = place(&kept, transfer.as_ref());
     let outcome = match kept.outcome.as_deref() {
-        Some(outcome) => Some(body(api, wallet, key, uri, outcome, transfer.as_ref()).await?),
+        Some(outcome) => {
+            Some(body(api, wallet, key, (reach, uri), outcome, transfer.as_ref()).await?)
+        }
         None => None,
     };
     let answer = KeyAnswer {
@@ -119,7 +130,7 @@ async fn body(
     api: &Api,
     wallet: Option<&WalletId>,
     key: &RequestId,
-    uri: &Uri,
+    (reach, uri): (&Reach, &Uri),
     outcome: &Outcome,
     transfer: Option<&TransferState>,
 ) -> Result<Box<RawValue>, Problem> {
@@ -130,14 +141,14 @@ async fn body(
                 Receipt::All(receipts) => {
                     let mut bodies = Vec::with_capacity(receipts.len());
                     for receipt in receipts {
-                        bodies.push(body_of(receipt, None, uri).await?);
+                        bodies.push(body_of(receipt, None, reach, uri).await?);
                     }
                     raw(answer::text(&bodies)?)
                 }
                 receipt @ (Receipt::Wallet(_)
                 | Receipt::Movement(_)
                 | Receipt::Transfer(_)
-                | Receipt::Leg(_)) => body_of(receipt, Some(key), uri).await,
+                | Receipt::Leg(_)) => body_of(receipt, Some(key), reach, uri).await,
             }
         }
         Outcome::Refused(refused) => {
@@ -152,12 +163,13 @@ async fn body(
 async fn body_of(
     receipt: &Receipt,
     key: Option<&RequestId>,
+    reach: &Reach,
     uri: &Uri,
 ) -> Result<Box<RawValue>, Problem> {
     let response = match receipt {
         Receipt::Wallet(state) => wallets::state(StatusCode::OK, state)?,
         Receipt::Movement(movement) => answer::movement(movement, key)?,
-        Receipt::Transfer(receipt) => answer::receipt(receipt, key, uri)?,
+        Receipt::Transfer(receipt) => answer::receipt(receipt, key, uri, reach)?,
         // Under a key of the ledger's own, which no client can name; and no bulk is in another.
         Receipt::Leg(_) | Receipt::All(_) => return Err(Problem::internal()),
     };

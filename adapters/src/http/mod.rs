@@ -1,14 +1,15 @@
 //! HTTP: parses a request, asks the ledger one thing, renders the answer.
 //!
 //! ```text
-//! request ─▶ observe ─▶ routes/<endpoint> ─┬ POST ─▶ submit ─▶ Ledger
-//!            trace id   path, call, fields  └ GET ─▶ position ─▶ Reads
-//! response ◀─ problem ◀───── answer, refusal, wallets, history … ◀┘
+//! request ─▶ observe ─▶ guard ─▶ routes/<endpoint> ─┬ POST ─▶ submit ─▶ Ledger
+//!            trace id   token    path, call, fields  └ GET ─▶ position ─▶ Reads
+//! response ◀─ problem ◀────── answer, refusal, wallets, history … ◀────────┘
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | `routes` | the route table, one endpoint per file |
+//! | `guard` | who gets in where, and of which wallets they may ask |
 //! | `call`, `fields`, `number`, `key`, `if_match`, `path`, `position` | a request, checked part by part |
 //! | `query` | the parameters of a query, checked one by one |
 //! | `submit`, `answer` | outcomes as JSON |
@@ -29,8 +30,8 @@
 //! Bounds: a body has 64 KiB (413) and a bulk 2 MiB, a request 15 s (503), a shutdown one second
 //! more.
 //!
-//! Deliberately absent: rules about wallets. A write that is well formed goes to the ledger, a read
-//! to [`Reads`].
+//! Deliberately absent: rules about wallets. A write that is well formed goes to the ledger, with the
+//! owner in whose name it is; a read to [`Reads`], whose rows say whose they are.
 
 mod alerts;
 mod answer;
@@ -39,6 +40,7 @@ mod call;
 mod code;
 pub(crate) mod dead_letters;
 mod fields;
+mod guard;
 mod health;
 mod history;
 mod if_match;
@@ -67,6 +69,7 @@ use std::sync::Arc;
 
 use florin_application::Ledger;
 
+use crate::auth::Auth;
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
 use crate::reads::Reads;
@@ -92,6 +95,8 @@ pub struct Api {
     pub dead_letters: DeadLetterDesk,
     /// Where reports over the whole ledger are made.
     pub reports: ReportDesk,
+    /// Whether callers have to say who they are.
+    pub auth: Auth,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
     /// How many bulks are in memory.

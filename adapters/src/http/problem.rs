@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use florin_application::SubmitError;
@@ -15,6 +15,7 @@ use serde::{Serialize, Serializer};
 
 use super::answer::REPLAYED;
 use super::code::Code;
+use super::guard;
 use super::trace::TraceId;
 use crate::reads::{ReadError, StandingsError};
 
@@ -107,6 +108,9 @@ impl Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.code.passes() {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        if let Some(challenge) = guard::challenge(self) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
         if self.replayed {
             headers.insert(REPLAYED, HeaderValue::from_static("true"));

@@ -8,6 +8,7 @@ use florin_domain::{Refusal, WalletCommand, WalletId};
 use super::Api;
 use super::answer::{self, REPLAYED};
 use super::call::Call;
+use super::guard::Reach;
 use super::if_match::IfMatch;
 use super::problem::{Member, Problem};
 use super::refusal::wallet_not_found;
@@ -20,12 +21,13 @@ pub(super) fn of_wallet(id: WalletId, command: WalletCommand) -> Command {
 
 /// Carries a command to its outcome and renders that.
 pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Response, Problem> {
-    let asked = Asked::of(&command, call.request_id.as_ref());
+    let asked = Asked::of(&command, call.request_id.as_ref(), &call.reach);
+    let expected_owner = call.reach.owner()?.cloned();
     let request = Request {
         command,
         request_id: call.request_id,
         expected_version: call.if_match.and_then(IfMatch::version),
-        expected_owner: None,
+        expected_owner,
         traceparent: call.traceparent,
     };
     let Answer { outcome, replayed } = api.ledger.submit(request).await?;
@@ -70,15 +72,22 @@ pub(super) struct Asked {
     pub(super) opens: bool,
     wallet: WalletId,
     target: Option<WalletId>,
+    pub(super) reach: Reach,
 }
 
 impl Asked {
-    pub(super) fn of(command: &Command, request_id: Option<&RequestId>) -> Self {
+    pub(super) fn of(command: &Command, request_id: Option<&RequestId>, reach: &Reach) -> Self {
         let (opens, target) = match command {
             Command::Wallet { command, .. } => (matches!(command, WalletCommand::Open(_)), None),
             Command::Transfer(transfer) => (false, Some(transfer.to.clone())),
         };
-        Self { request_id: request_id.cloned(), opens, wallet: command.wallet().clone(), target }
+        Self {
+            request_id: request_id.cloned(),
+            opens,
+            wallet: command.wallet().clone(),
+            target,
+            reach: reach.clone(),
+        }
     }
 
     fn accepted(&self, called: &Uri, receipt: &Receipt) -> Result<Response, Problem> {
@@ -93,7 +102,7 @@ impl Asked {
             }
             Receipt::Wallet(state) => wallets::state(status, state),
             Receipt::Movement(movement) => answer::movement(movement, request_id),
-            Receipt::Transfer(receipt) => answer::receipt(receipt, request_id, called),
+            Receipt::Transfer(receipt) => answer::receipt(receipt, request_id, called, &self.reach),
             Receipt::Leg(_) | Receipt::All(_) => Err(not_of_a_command(receipt)),
         }
     }

@@ -100,6 +100,7 @@ fn api(health: Arc<dyn Health>) -> Api {
         ledger: ledger(),
         reads: Reads::start(url, 1, 1).unwrap(),
         auto_open: true,
+        auth: Auth::Off,
         fraud: FraudDesk::new(nowhere.clone()),
         dead_letters: DeadLetterDesk::new(nowhere.clone(), Arc::new(Nowhere), models::all()),
         reports: ReportDesk::new(nowhere, Arc::new(Nowhere), Arc::new(SystemClock)),

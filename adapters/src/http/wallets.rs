@@ -15,11 +15,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{self, Time};
 use super::code::Code;
+use super::guard::{Reach, insufficient};
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::Problem;
 use super::query::{invalid, limit, parameters, parsed};
 use super::refusal::wallet_not_found;
+use crate::auth::Scope;
 use crate::reads::{Found, KnownWallet};
 
 /// How many wallets a page has when nobody says.
@@ -186,10 +188,15 @@ pub(super) struct Parameters {
 }
 
 impl ListQuery {
-    /// Reads the parameters of the list.
-    pub(super) fn of(uri: &axum::http::Uri) -> Result<Self, Problem> {
+    /// Reads the parameters of the list. Who may read only their own wallets lists those.
+    pub(super) fn of(uri: &axum::http::Uri, reach: &Reach) -> Result<Self, Problem> {
         let given: Parameters = parameters(uri)?;
         let owner: Option<Owner> = parsed("owner", given.owner)?;
+        let owner = match (reach.owner()?, owner) {
+            (None, owner) => owner,
+            (Some(own), Some(other)) if *own != other => return Err(lists_own()),
+            (Some(own), _) => Some(own.clone()),
+        };
         let filter = Filter {
             owner: owner.map(|owner| owner.as_str().to_owned()),
             currency: parsed("currency", given.currency)?,
@@ -201,6 +208,14 @@ impl ListQuery {
         let limit = limit(given.limit, DEFAULT_LIMIT, MAX_LIST, "wallets")?;
         Ok(Self { filter, after: after?, limit })
     }
+}
+
+fn lists_own() -> Problem {
+    insufficient(
+        &[Scope::LedgerRead],
+        "`owner`: with wallet:read, your own wallets are listed: leave it out, or ask for the scope \
+         ledger:read.",
+    )
 }
 
 /// A cursor that no page gave.

@@ -117,7 +117,7 @@ fn a_movement_is_shown_with_the_key_that_was_sent() {
 #[test]
 fn a_completed_transfer_is_created() {
     let called = Uri::from_static("/wallets/a/transfer");
-    let response = receipt(&receipt_in(Phase::Completed), None, &called).unwrap();
+    let response = receipt(&receipt_in(Phase::Completed), None, &called, &Reach::Any).unwrap();
     assert!(!response.headers().contains_key(LOCATION));
     let (status, tag, body) = shown(response);
     assert_eq!((status, tag.as_deref()), (201, Some("\"4\"")));
@@ -139,7 +139,7 @@ fn a_transfer_under_way_says_where_to_look() {
         ("/wallet/v1/transfer", "/transfers/00000000-0000-0000-0000-000000000000"),
     ] {
         let called = Uri::from_static(called);
-        let response = receipt(&receipt_in(Phase::Debited), None, &called).unwrap();
+        let response = receipt(&receipt_in(Phase::Debited), None, &called, &Reach::Any).unwrap();
         assert_eq!(response.headers()[LOCATION], location);
         let (status, _, body) = shown(response);
         assert_eq!(status, 202);
@@ -173,7 +173,7 @@ fn a_failed_transfer_says_why() {
         initiated_at: time(0),
         updated_at: time(0),
     };
-    let (status, tag, body) = shown(transfer(&state).unwrap());
+    let (status, tag, body) = shown(transfer(&state, Ends { from: true, to: true }).unwrap());
     assert_eq!((status, tag.as_deref()), (200, Some("\"2\"")));
     assert_eq!(
         body,

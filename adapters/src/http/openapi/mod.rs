@@ -18,10 +18,12 @@ use utoipa::openapi::header::Header;
 use utoipa::openapi::info::{Info, License};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::ComponentsBuilder;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::Tag;
 use utoipa::openapi::{OpenApi, OpenApiBuilder, Paths, Ref, RefOr};
 
 use super::code::Code;
+use super::guard::Access;
 use super::routes::{self, Row};
 
 /// What the API is, for who reads the document first.
@@ -34,6 +36,18 @@ Every answer says in `Florin-Position` what it is as of, and every read takes th
 Every route also answers under `/v1`, and those of wallets with `/wallet` for `/wallets`.";
 
 const TRACE_ID: &str = "X-Trace-Id";
+
+const CHALLENGE: &str = "WWW-Authenticate";
+
+/// The name of the security scheme.
+const BEARER: &str = "bearer";
+
+/// What a token is like, and what it allows.
+const TOKENS: &str = "\
+A JWT with `exp` and `sub`, and what it allows in `scope` (or `scp`). `wallet:read` and `wallet:write` \
+are for the wallets whose `owner` is the `sub`: all others are as if they had never been opened. \
+`ledger:read` and `ledger:write` are for any wallet, `ops` is for looking after the service. Of the \
+scopes that an operation lists, one is enough.";
 
 const TAGS: [(&str, &str); 5] = [
     ("wallets", "Open, fund, freeze and close wallets, and read them."),
@@ -50,11 +64,13 @@ pub fn document() -> OpenApi {
     let mut components = ComponentsBuilder::new()
         .schemas_from_iter(problems::schemas())
         .schemas_from_iter(types::schemas())
-        .header(TRACE_ID, trace_id());
-    for Row { endpoint: (schemas, own, _), problems } in routes::table() {
+        .header(TRACE_ID, trace_id())
+        .header(CHALLENGE, challenge())
+        .security_scheme(BEARER, bearer());
+    for Row { endpoint: (schemas, own, _), access, problems } in routes::table() {
         for (path, mut item) in own.paths {
             let operations = [&mut item.get, &mut item.post].into_iter().flatten();
-            operations.for_each(|operation| complete(operation, &problems));
+            operations.for_each(|operation| complete(operation, access, &problems));
             match paths.paths.get_mut(&path) {
                 Some(known) => known.merge_operations(item),
                 None => drop(paths.paths.insert(path, item)),
@@ -98,14 +114,44 @@ fn trace_id() -> Header {
     header
 }
 
-/// Adds what every answer has, and what can go wrong.
-fn complete(operation: &mut Operation, codes: &[Code]) {
+fn challenge() -> Header {
+    let mut header = Header::new(types::text());
+    header.description = Some("What is missing for getting in (RFC 6750).".to_owned());
+    header
+}
+
+fn bearer() -> SecurityScheme {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+    SecurityScheme::Http(bearer.description(Some(TOKENS)).build())
+}
+
+/// Adds who gets in, what every answer has, and what can go wrong.
+fn complete(operation: &mut Operation, access: Access, codes: &[Code]) {
+    operation.security = Some(security(access));
     let responses = &mut operation.responses.responses;
     responses.extend(problems::responses(codes));
-    for response in responses.values_mut() {
+    for (status, response) in responses {
         if let RefOr::T(response) = response {
-            let trace = Ref::new(format!("#/components/headers/{TRACE_ID}"));
-            response.headers.insert(TRACE_ID.to_owned(), RefOr::Ref(trace));
+            let mut put = |name: &str| {
+                let header = Ref::new(format!("#/components/headers/{name}"));
+                response.headers.insert(name.to_owned(), RefOr::Ref(header));
+            };
+            put(TRACE_ID);
+            if matches!(status.as_str(), "401" | "403") {
+                put(CHALLENGE);
+            }
+        }
+    }
+}
+
+/// What lets in; of several, one is enough.
+fn security(access: Access) -> Vec<SecurityRequirement> {
+    let token = |scopes: &[&str]| SecurityRequirement::new(BEARER, scopes.iter().copied());
+    match access {
+        Access::Public => vec![],
+        Access::Anybody => vec![token(&[])],
+        Access::Wallets { .. } | Access::Only(_) => {
+            access.scopes().into_iter().map(|scope| token(&[scope.as_str()])).collect()
         }
     }
 }

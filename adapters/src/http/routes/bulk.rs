@@ -8,10 +8,12 @@ use florin_application::{AtomicBulk, Command, Request, SubmitError};
 use serde_json::value::RawValue;
 
 use super::{close, deposit, freeze, open, transfer, unfreeze, withdraw};
+use crate::auth::Scope;
 use crate::http::Api;
 use crate::http::bulk::{self, BulkCall, Done, Item};
 use crate::http::code::Code;
 use crate::http::fields::{Fields, missing, object};
+use crate::http::guard::{Reach, insufficient};
 use crate::http::key;
 use crate::http::openapi::bodies::BulkRequest;
 use crate::http::openapi::parameters::CommandHeaders;
@@ -65,15 +67,21 @@ pub(super) async fn post(State(api): State<Api>, call: BulkCall) -> Result<Respo
 }
 
 async fn each(api: &Api, call: BulkCall) -> Result<Response, Problem> {
+    let owner = call.reach.owner()?;
     let mut requests = Vec::with_capacity(call.commands.len());
     let mut send = |Item { command, request_id }| {
-        let asked = Asked::of(&command, request_id.as_ref());
-        let traceparent = call.traceparent.clone();
-        requests.push(Request { command, request_id, expected_version: None, traceparent });
+        let asked = Asked::of(&command, request_id.as_ref(), &call.reach);
+        requests.push(Request {
+            command,
+            request_id,
+            expected_version: None,
+            expected_owner: owner.cloned(),
+            traceparent: call.traceparent.clone(),
+        });
         asked
     };
     let asked: Vec<Result<Asked, Problem>> =
-        call.commands.iter().map(|text| item(api, text).map(&mut send)).collect();
+        call.commands.iter().map(|text| item(api, &call.reach, text).map(&mut send)).collect();
     let mut answers = api.ledger.submit_each(requests).await?.into_iter();
     // There is an answer for each.
     let mut answer = || answers.next().unwrap_or(Err(SubmitError::Rejected));
@@ -87,25 +95,33 @@ async fn each(api: &Api, call: BulkCall) -> Result<Response, Problem> {
 async fn all(api: &Api, call: BulkCall) -> Result<Response, Problem> {
     let mut commands = Vec::with_capacity(call.commands.len());
     for (index, text) in call.commands.iter().enumerate() {
-        let command = item(api, text).and_then(of_atomic);
+        let command = item(api, &call.reach, text).and_then(of_atomic);
         commands.push(command.map_err(|problem| problem.of_whole(index))?);
     }
     let request_id = call.request_id.clone();
-    let asked = commands.iter().map(|command| Asked::of(command, request_id.as_ref())).collect();
+    let asked = |command| Asked::of(command, request_id.as_ref(), &call.reach);
+    let asked = commands.iter().map(asked).collect();
+    let expected_owner = call.reach.owner()?.cloned();
     let traceparent = call.traceparent.clone();
-    let answered = api.ledger.submit_all(AtomicBulk { commands, request_id, traceparent }).await;
+    let bulk = AtomicBulk { commands, request_id, expected_owner, traceparent };
+    let answered = api.ledger.submit_all(bulk).await;
     bulk::all(api, asked, answered)
 }
 
 /// A command, read by its type.
-fn item(api: &Api, text: &RawValue) -> Result<Item, Problem> {
+fn item(api: &Api, reach: &Reach, text: &RawValue) -> Result<Item, Problem> {
     let mut fields: Fields = object("A command", text.get().as_bytes())?;
     let fields = &mut fields;
     let command = match fields.kind()?.as_str() {
-        "open" => open::command(fields.opened()?, fields),
-        "deposit" => deposit::command(fields.wallet()?, fields, api.auto_open),
+        "open" => open::command(fields.opened()?, fields, reach),
+        "deposit" => deposit::command(fields.wallet()?, fields, api.auto_open, reach),
         "withdraw" => withdraw::command(fields.wallet()?, fields),
         "transfer" => transfer::command(fields.paying()?, fields),
+        "freeze" | "unfreeze" if *reach != Reach::Any => Err(insufficient(
+            &[Scope::LedgerWrite],
+            "`type`: whoever may command only their own wallets neither freezes nor unfreezes: leave \
+             it out, or ask for the scope ledger:write.",
+        )),
         "freeze" => freeze::command(fields.wallet()?, fields),
         "unfreeze" => unfreeze::command(fields.wallet()?, fields),
         "close" => close::command(fields.wallet()?, fields),

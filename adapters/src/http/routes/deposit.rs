@@ -12,6 +12,7 @@ use crate::http::Api;
 use crate::http::answer;
 use crate::http::call::Call;
 use crate::http::fields::Fields;
+use crate::http::guard::Reach;
 use crate::http::if_match::IfMatch;
 use crate::http::openapi::bodies::MoneyBody;
 use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
@@ -37,7 +38,7 @@ pub(super) async fn post(
     mut call: Call,
 ) -> Result<Response, Problem> {
     let opens_unknown = api.auto_open && call.if_match != Some(IfMatch::Exists);
-    let command = command(id, &mut call.fields, opens_unknown)?;
+    let command = command(id, &mut call.fields, opens_unknown, &call.reach)?;
     submit(&api, call, command).await
 }
 
@@ -46,6 +47,7 @@ pub(super) fn command(
     id: WalletId,
     fields: &mut Fields,
     opens_unknown: bool,
+    reach: &Reach,
 ) -> Result<Command, Problem> {
     let deposit = Deposit {
         transaction_id: TransactionId(Uuid::now_v7()),
@@ -53,7 +55,7 @@ pub(super) fn command(
         currency: fields.currency()?,
         metadata: fields.metadata()?,
         opens_unknown,
-        owner: None,
+        owner: reach.owner()?.cloned(),
     };
     Ok(of_wallet(id, WalletCommand::Deposit(deposit)))
 }

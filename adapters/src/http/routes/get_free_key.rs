@@ -6,6 +6,7 @@ use axum::http::Uri;
 use axum::response::Response;
 
 use crate::http::Api;
+use crate::http::guard::Reach;
 use crate::http::kept;
 use crate::http::openapi::parameters::FreeKeyInPath;
 use crate::http::path::KeyPath;
@@ -26,7 +27,8 @@ use crate::http::problem::Problem;
 pub(super) async fn get(
     State(api): State<Api>,
     KeyPath { key, .. }: KeyPath,
+    reach: Reach,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    kept::record(&api, None, &key, &uri).await
+    kept::record(&api, None, &key, &reach, &uri).await
 }

@@ -5,6 +5,7 @@ use axum::http::Uri;
 use axum::response::Response;
 
 use crate::http::Api;
+use crate::http::guard::Reach;
 use crate::http::kept;
 use crate::http::openapi::parameters::KeyInPath;
 use crate::http::path::KeyPath;
@@ -27,7 +28,8 @@ use crate::http::problem::Problem;
 pub(super) async fn get(
     State(api): State<Api>,
     KeyPath { wallet, key }: KeyPath,
+    reach: Reach,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    kept::record(&api, wallet.as_ref(), &key, &uri).await
+    kept::record(&api, wallet.as_ref(), &key, &reach, &uri).await
 }

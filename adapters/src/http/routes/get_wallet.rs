@@ -7,6 +7,7 @@ use axum::response::Response;
 use florin_domain::WalletId;
 
 use crate::http::Api;
+use crate::http::guard::Reach;
 use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::position::Least;
@@ -27,20 +28,22 @@ pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,
     least: Least,
+    reach: Reach,
     uri: Uri,
 ) -> Result<Response, Problem> {
     if Consistency::of(&uri)? == Consistency::Strong {
-        return strong(&api, &id).await;
+        return strong(&api, &id, &reach).await;
     }
     let found = api.reads.wallet(&id, least.in_partition(api.reads.partition_of(&id))).await?;
     match &found.wallet {
-        Some(wallet) => wallets::known(&found, wallet),
-        None => Ok(wallets::unknown(&id, found.partition, found.position)),
+        Some(wallet) if reach.covers_row(&wallet.row) => wallets::known(&found, wallet),
+        Some(_) | None => Ok(wallets::unknown(&id, found.partition, found.position)),
     }
 }
 
-async fn strong(api: &Api, id: &WalletId) -> Result<Response, Problem> {
-    let state = api.ledger.wallet(id).await?.ok_or_else(|| wallet_not_found(id))?;
+async fn strong(api: &Api, id: &WalletId, reach: &Reach) -> Result<Response, Problem> {
+    let state = api.ledger.wallet(id).await?.filter(|state| reach.covers_state(state));
+    let state = state.ok_or_else(|| wallet_not_found(id))?;
     api.reads.tell(id, state.partition, state.position);
     wallets::state(StatusCode::OK, &state)
 }

@@ -5,9 +5,10 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use florin_domain::WalletId;
-use florin_projections::history::Page;
+use florin_projections::history::{Kind, Page};
 
 use crate::http::Api;
+use crate::http::guard::Reach;
 use crate::http::history::{self, HistoryQuery};
 use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
@@ -31,10 +32,11 @@ pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,
     least: Least,
+    reach: Reach,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let query = HistoryQuery::of(&uri)?;
-    page(&api, &id, &least, &query, history::entries).await
+    page(&api, &id, &least, &reach, &query, history::entries).await
 }
 
 /// A page, written by `render`; a problem where there is no such wallet.
@@ -42,16 +44,25 @@ pub(super) async fn page(
     api: &Api,
     id: &WalletId,
     least: &Least,
+    reach: &Reach,
     query: &HistoryQuery,
     render: impl FnOnce(&WalletId, u32, &Page) -> Result<Response, Problem>,
 ) -> Result<Response, Problem> {
     let HistoryQuery { filter, place, limit } = query;
     let partition = api.reads.partition_of(id);
     let least = least.in_partition(partition);
-    let page = api.reads.history(id, least, filter, *place, *limit).await?;
-    // A wallet without entries may be one that was never opened.
-    if page.entries.is_empty() && api.reads.wallet(id, least).await?.wallet.is_none() {
-        return Ok(wallets::unknown(id, partition, page.at.position));
+    let mut page = api.reads.history(id, least, filter, *place, *limit).await?;
+    // A wallet without entries may be one that was never opened; the entries do not say whose it is.
+    if page.entries.is_empty() || *reach != Reach::Any {
+        let wallet = api.reads.wallet(id, least).await?.wallet;
+        if !wallet.is_some_and(|wallet| reach.covers_row(&wallet.row)) {
+            return Ok(wallets::unknown(id, partition, page.at.position));
+        }
+    }
+    if *reach != Reach::Any {
+        // The keys of those who sent the money are theirs.
+        let from_others = page.entries.iter_mut().filter(|entry| entry.kind == Kind::TransferIn);
+        from_others.for_each(|entry| entry.request_id = None);
     }
     render(id, partition, &page)
 }

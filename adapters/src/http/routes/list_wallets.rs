@@ -7,6 +7,7 @@ use axum::response::Response;
 use florin_domain::WalletId;
 
 use crate::http::Api;
+use crate::http::guard::Reach;
 use crate::http::openapi::parameters::FromPosition;
 use crate::http::position::Least;
 use crate::http::problem::Problem;
@@ -26,9 +27,10 @@ use crate::http::wallets::{self, ListQuery};
 pub(super) async fn get(
     State(api): State<Api>,
     least: Least,
+    reach: Reach,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let ListQuery { filter, after, limit } = ListQuery::of(&uri)?;
+    let ListQuery { filter, after, limit } = ListQuery::of(&uri, &reach)?;
     let least = least.by_partition(api.reads.partitions())?;
     let after = after.as_ref().map(WalletId::as_str);
     wallets::list(&api.reads.wallets(&least, &filter, after, limit).await?)

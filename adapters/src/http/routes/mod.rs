@@ -1,5 +1,5 @@
 //! The route table. Every route answers at the root and under `/v1`, and those of wallets with
-//! `/wallet` for `/wallets` as well, as the older systems had it.
+//! `/wallet` for `/wallets` as well, as the older systems had it. Every row says who gets in.
 
 mod acknowledge_alert;
 mod bulk;
@@ -31,86 +31,121 @@ mod transfer;
 mod transfer_between;
 mod trial_balance;
 mod unfreeze;
+mod users_wallet;
 mod withdraw;
 
 use axum::Router;
-use axum::routing::post;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::Api;
 use super::code::Code;
+use super::guard::{Access, Guard, admit};
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
     ALERT, AMOUNT, ANY, BODY, BULK, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN,
     OUT, READ, REPORT, STATEMENT, STATUS, TRANSFER, WALLET,
 };
 use super::problem::Problem;
+use crate::auth::Scope;
 
-/// An endpoint as it is served and documented, and what can go wrong there.
+/// An endpoint as it is served and documented, who gets in, and what can go wrong there.
 pub(super) struct Row {
     pub(super) endpoint: UtoipaMethodRouter<Api>,
+    pub(super) access: Access,
     pub(super) problems: Vec<Code>,
 }
 
-fn row(endpoint: UtoipaMethodRouter<Api>, problems: &[&[Code]]) -> Row {
-    Row { endpoint, problems: [problems.concat(), ANY.to_vec()].concat() }
+fn row(endpoint: UtoipaMethodRouter<Api>, access: Access, problems: &[&[Code]]) -> Row {
+    let problems = [problems.concat(), access.problems().to_vec(), ANY.to_vec()].concat();
+    Row { endpoint, access, problems }
 }
+
+/// Whoever looks after the service.
+const OPS: Access = Access::Only(Scope::Ops);
+
+/// Whoever may read any wallet, and so the sums of all.
+const LEDGER_READ: Access = Access::Only(Scope::LedgerRead);
+
+/// Whoever may stop the money of others.
+const FREEZE: Access = Access::Only(Scope::LedgerWrite);
 
 /// All of them.
 pub(super) fn table() -> Vec<Row> {
     vec![
-        row(routes!(open::post), &[BODY, COMMAND, MONEY, OPEN]),
-        row(routes!(list_wallets::get), &[READ]),
-        row(routes!(get_wallet::get), &[READ, WALLET, LEDGER]),
-        row(routes!(history::get), &[READ, WALLET]),
-        row(routes!(transactions::get), &[READ, WALLET]),
-        row(routes!(stats::get), &[READ, WALLET]),
-        row(routes!(statement::get), &[READ, WALLET, STATEMENT]),
-        row(routes!(deposit::post), &[BODY, COMMAND, MONEY, AMOUNT]),
-        row(routes!(withdraw::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT]),
-        row(routes!(transfer::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER]),
-        row(routes!(freeze::post), &[BODY, COMMAND, STATUS]),
-        row(routes!(unfreeze::post), &[BODY, COMMAND, STATUS]),
-        row(routes!(close::post), &[BODY, COMMAND, STATUS, CLOSE]),
-        row(routes!(transfer_between::post), &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER]),
-        row(routes!(bulk::post), &[BODY, BULK, MONEY, AMOUNT, OUT, TRANSFER, OPEN, STATUS, CLOSE]),
+        row(routes!(open::post), Access::WRITE, &[BODY, COMMAND, MONEY, OPEN]),
+        row(routes!(list_wallets::get), Access::READ, &[READ]),
+        row(routes!(get_wallet::get), Access::READ, &[READ, WALLET, LEDGER]),
+        row(routes!(history::get), Access::READ, &[READ, WALLET]),
+        row(routes!(transactions::get), Access::READ, &[READ, WALLET]),
+        row(routes!(stats::get), Access::READ, &[READ, WALLET]),
+        row(routes!(statement::get), Access::READ, &[READ, WALLET, STATEMENT]),
+        row(routes!(deposit::post), Access::WRITE, &[BODY, COMMAND, MONEY, AMOUNT]),
+        row(routes!(withdraw::post), Access::WRITE, &[BODY, COMMAND, MONEY, AMOUNT, OUT]),
+        row(routes!(transfer::post), Access::WRITE, &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER]),
+        row(routes!(freeze::post), FREEZE, &[BODY, COMMAND, STATUS]),
+        row(routes!(unfreeze::post), FREEZE, &[BODY, COMMAND, STATUS]),
+        row(routes!(close::post), Access::WRITE, &[BODY, COMMAND, STATUS, CLOSE]),
+        row(
+            routes!(transfer_between::post),
+            Access::WRITE,
+            &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER],
+        ),
+        row(
+            routes!(bulk::post),
+            Access::WRITE,
+            &[BODY, BULK, MONEY, AMOUNT, OUT, TRANSFER, OPEN, STATUS, CLOSE],
+        ),
         row(
             routes!(get_transfer::get),
+            Access::READ,
             &[LEDGER, &[Code::InvalidTransferId, Code::TransferNotFound]],
         ),
-        row(routes!(get_key::get), &[KEY, &[Code::InvalidWalletId]]),
-        row(routes!(get_free_key::get), &[KEY]),
-        row(routes!(trial_balance::get), &[READ, REPORT]),
-        row(routes!(list_alerts::get), &[READ]),
-        row(routes!(get_alert::get), &[READ, ALERT]),
-        row(routes!(acknowledge_alert::post), &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
-        row(routes!(dismiss_alert::post), &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
-        row(routes!(projections::get), &[]),
-        row(routes!(list_dead_letters::get), &[READ]),
-        row(routes!(get_dead_letter::get), &[READ, LETTER]),
-        row(routes!(replay_dead_letter::post), &[LETTER, &[Code::DeadLetterSettled]]),
+        row(routes!(get_key::get), Access::READ, &[KEY, &[Code::InvalidWalletId]]),
+        row(routes!(get_free_key::get), Access::READ, &[KEY]),
+        row(routes!(trial_balance::get), LEDGER_READ, &[READ, REPORT]),
+        row(routes!(list_alerts::get), OPS, &[READ]),
+        row(routes!(get_alert::get), OPS, &[READ, ALERT]),
+        row(routes!(acknowledge_alert::post), OPS, &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
+        row(routes!(dismiss_alert::post), OPS, &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
+        row(routes!(projections::get), OPS, &[]),
+        row(routes!(list_dead_letters::get), OPS, &[READ]),
+        row(routes!(get_dead_letter::get), OPS, &[READ, LETTER]),
+        row(routes!(replay_dead_letter::post), OPS, &[LETTER, &[Code::DeadLetterSettled]]),
         row(
             routes!(discard_dead_letter::post),
+            OPS,
             &[BODY, LETTER, DECISION, &[Code::DeadLetterSettled]],
         ),
-        row(routes!(livez::get), &[]),
-        row(routes!(readyz::get), &[]),
-        row(routes!(document::get), &[]),
+        row(routes!(users_wallet::get), Access::Anybody, &[READ, &[Code::WalletNotFound]]),
+        row(routes!(livez::get), Access::Public, &[]),
+        row(routes!(readyz::get), Access::Public, &[]),
+        row(routes!(document::get), Access::Public, &[]),
     ]
 }
 
 /// The service, without a listener.
 pub fn router(api: Api) -> Router {
     let mut router = Router::new();
-    let own = table().into_iter().flat_map(|Row { endpoint: (_, paths, methods), .. }| {
-        let at = move |path| (path, methods.clone());
-        paths.paths.into_keys().map(at)
-    });
+    let guarded = |access, methods: MethodRouter<Api>| {
+        let guard = Guard { auth: api.auth.clone(), access };
+        methods.route_layer(from_fn_with_state(guard, admit))
+    };
+    let own =
+        table().into_iter().flat_map(|Row { endpoint: (_, paths, methods), access, .. }| {
+            let methods = guarded(access, methods);
+            paths.paths.into_keys().map(move |path| (path, methods.clone()))
+        });
     // A name of the older systems; and a wallet may have the name of this route.
-    let older = ("/wallets/transfer".to_owned(), post(transfer_between::post).get(get_wallet::get));
-    for (path, methods) in own.chain([older]) {
+    let older = [
+        guarded(Access::WRITE, post(transfer_between::post)),
+        guarded(Access::READ, get(get_wallet::get)),
+    ];
+    let older = older.map(|methods| ("/wallets/transfer".to_owned(), methods));
+    for (path, methods) in own.chain(older) {
         for prefix in ["", "/v1"] {
             if let Some(rest) = path.strip_prefix("/wallets") {
                 router = router.route(&format!("{prefix}/wallet{rest}"), methods.clone());

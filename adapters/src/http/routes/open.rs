@@ -5,12 +5,14 @@ use axum::extract::State;
 use axum::response::Response;
 use florin_application::Command;
 use florin_domain::wallet::Open;
-use florin_domain::{Currency, TransactionId, WalletCommand, WalletId};
+use florin_domain::{Currency, Owner, TransactionId, WalletCommand, WalletId};
 use uuid::Uuid;
 
+use crate::auth::Scope;
 use crate::http::Api;
 use crate::http::call::Call;
 use crate::http::fields::Fields;
+use crate::http::guard::{Reach, insufficient};
 use crate::http::openapi::bodies::OpenBody;
 use crate::http::openapi::parameters::CommandHeaders;
 use crate::http::problem::Problem;
@@ -29,16 +31,20 @@ use crate::http::wallets;
 )]
 pub(super) async fn post(State(api): State<Api>, mut call: Call) -> Result<Response, Problem> {
     let given = call.fields.id()?;
-    let command = command(given, &mut call.fields)?;
+    let command = command(given, &mut call.fields, &call.reach)?;
     submit(&api, call, command).await
 }
 
 /// What the fields of an opening ask for. An id is made up if none is given.
-pub(super) fn command(given: Option<WalletId>, fields: &mut Fields) -> Result<Command, Problem> {
+pub(super) fn command(
+    given: Option<WalletId>,
+    fields: &mut Fields,
+    reach: &Reach,
+) -> Result<Command, Problem> {
     let initial = fields.initial_balance()?;
     let open = Open {
         currency: fields.currency()?.unwrap_or(Currency::USD),
-        owner: fields.owner()?,
+        owner: owner(reach, fields.owner()?)?,
         metadata: fields.metadata()?,
         initial: initial.map(|amount| (TransactionId(Uuid::now_v7()), amount)),
     };
@@ -47,4 +53,17 @@ pub(super) fn command(given: Option<WalletId>, fields: &mut Fields) -> Result<Co
         id: given.unwrap_or_else(|| Uuid::now_v7().into()),
         command: WalletCommand::Open(open),
     })
+}
+
+/// Whoever may command only their own wallets opens them for themselves.
+fn owner(reach: &Reach, given: Option<Owner>) -> Result<Option<Owner>, Problem> {
+    match (reach.owner()?, given) {
+        (None, given) => Ok(given),
+        (Some(own), Some(given)) if *own != given => Err(insufficient(
+            &[Scope::LedgerWrite],
+            "`owner`: with wallet:write, a wallet is opened for yourself: leave it out, or ask for \
+             the scope ledger:write.",
+        )),
+        (Some(own), _) => Ok(Some(own.clone())),
+    }
 }

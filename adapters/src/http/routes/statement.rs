@@ -5,7 +5,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
+use florin_projections::history::Kind;
+
 use crate::http::Api;
+use crate::http::guard::Reach;
 use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::position::Least;
@@ -36,6 +39,7 @@ use crate::http::wallets;
 pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,
+    reach: Reach,
     least: Least,
     headers: HeaderMap,
     uri: Uri,
@@ -44,9 +48,16 @@ pub(super) async fn get(
     let partition = api.reads.partition_of(&id);
     let least = least.in_partition(partition);
     let found = api.reads.wallet(&id, least).await?;
-    let Some(wallet) = &found.wallet else {
+    let wallet = found.wallet.as_ref().filter(|wallet| reach.covers_row(&wallet.row));
+    let Some(wallet) = wallet else {
         return Ok(wallets::unknown(&id, partition, found.position));
     };
-    let statement = api.reads.statement(&id, least, asked.period).await?;
+    let mut statement = api.reads.statement(&id, least, asked.period).await?;
+    if reach != Reach::Any {
+        // The keys of those who sent the money are theirs.
+        let from_others =
+            statement.entries.iter_mut().filter(|entry| entry.kind == Kind::TransferIn);
+        from_others.for_each(|entry| entry.request_id = None);
+    }
     statement::answer(&id, &wallet.row, asked, &statement)
 }

@@ -6,6 +6,7 @@ use axum::http::Uri;
 use axum::response::Response;
 
 use crate::http::Api;
+use crate::http::guard::Reach;
 use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::position::Least;
@@ -26,12 +27,19 @@ pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,
     least: Least,
+    reach: Reach,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let partition = api.reads.partition_of(&id);
-    let summary = api.reads.stats(&id, least.in_partition(partition), stats::days(&uri)?).await?;
+    let least = least.in_partition(partition);
+    let summary = api.reads.stats(&id, least, stats::days(&uri)?).await?;
+    // The sums do not say whose they are.
+    let is_covered = reach == Reach::Any || {
+        let wallet = api.reads.wallet(&id, least).await?.wallet;
+        wallet.is_some_and(|wallet| reach.covers_row(&wallet.row))
+    };
     match &summary.stats {
-        Some(sums) => stats::summary(&id, partition, sums, &summary),
-        None => Ok(wallets::unknown(&id, partition, summary.at.position)),
+        Some(sums) if is_covered => stats::summary(&id, partition, sums, &summary),
+        Some(_) | None => Ok(wallets::unknown(&id, partition, summary.at.position)),
     }
 }

@@ -8,6 +8,7 @@ use florin_projections::history::Place;
 
 use super::history::page;
 use crate::http::Api;
+use crate::http::guard::Reach;
 use crate::http::history::{self, HistoryQuery};
 use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
@@ -30,6 +31,7 @@ pub(super) async fn get(
     State(api): State<Api>,
     WalletPath(id): WalletPath,
     least: Least,
+    reach: Reach,
     uri: Uri,
 ) -> Result<Response, Problem> {
     let mut query = HistoryQuery::of(&uri)?;
@@ -37,5 +39,5 @@ pub(super) async fn get(
         // The first page of a numbered list, which has a total.
         query.place = Place::Numbered(1);
     }
-    page(&api, &id, &least, &query, history::transactions).await
+    page(&api, &id, &least, &reach, &query, history::transactions).await
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::http::code::Code;
+use crate::http::guard::Reach;
 
 fn transfer() -> Command {
     Command::Transfer(NewTransfer {
