@@ -258,6 +258,15 @@ impl TokenArgs {
     }
 }
 
+/// Who a client of the service is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BearerArgs {
+    /// The token that is sent, where the service wants one: with ledger:read and ledger:write. Better
+    /// set as a variable: what is in a command line, others see.
+    #[arg(long, env = "FLORIN_TOKEN", hide_env_values = true, value_name = "JWT")]
+    pub token: Option<Secret>,
+}
+
 /// Why it is not known how tokens are verified.
 #[derive(Debug, Error)]
 pub enum AuthError {

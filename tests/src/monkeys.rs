@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use florin_adapters::config::BearerArgs;
 use florin_adapters::monkey::{self, Counts, MonkeyArgs, Verdict};
 
 use crate::process::run;
@@ -28,6 +29,7 @@ pub struct Effort {
 pub fn calm(url: &str, prefix: &str, effort: Effort) -> MonkeyArgs {
     MonkeyArgs {
         url: url.to_owned(),
+        bearer: BearerArgs::default(),
         requests: effort.requests,
         concurrency: effort.concurrency,
         wallets: WALLETS,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::BearerArgs;
+
 /// The plan and the history of a run are held in memory.
 const MAX_REQUESTS: i64 = 1_000_000;
 /// Each step in flight may hold six connections; more than this runs out of file descriptors.
@@ -21,6 +23,10 @@ pub struct MonkeyArgs {
     /// Where the service listens.
     #[arg(long, default_value = "http://127.0.0.1:3000", value_parser = base_url)]
     pub url: String,
+
+    /// Who asks.
+    #[command(flatten)]
+    pub bearer: BearerArgs,
 
     /// Steps in the plan; duplicates and retries come on top.
     #[arg(long, default_value_t = 1_000,

@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 #[cfg(test)]
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, RETRY_AFTER};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
+use super::args::MonkeyArgs;
 use super::offence::Offence;
 use super::plan::{CURRENCY, Kind, Order};
 use super::tally::{Tally, Trouble};
@@ -188,16 +189,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that tries for as long as `patience`.
+    /// A client that tries for as long as the arguments say.
     ///
     /// # Errors
-    /// When the TLS of this machine cannot be set up.
-    pub fn new(base: &str, patience: Duration, tally: Arc<Tally>) -> Result<Self, reqwest::Error> {
+    /// When the TLS of this machine cannot be set up, or the token is none.
+    pub fn new(args: &MonkeyArgs, tally: Arc<Tally>) -> Result<Self, String> {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &args.bearer.token {
+            let value = HeaderValue::from_bytes(&[b"Bearer ", token.bytes()].concat());
+            let mut value = value.map_err(|_| "FLORIN_TOKEN: that is no token")?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
         let http = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
-            .build()?;
-        Ok(Self { http, base: base.to_owned(), patience, tally })
+            .default_headers(headers)
+            .build()
+            .map_err(|error| error.to_string())?;
+        let base = args.url.clone();
+        Ok(Self { http, base, patience: args.max_outage, tally })
     }
 
     /// The answer to an order and whether it was a replay; `None` if patience ran out.

@@ -83,6 +83,7 @@ mod tests {
     fn nowhere() -> MonkeyArgs {
         MonkeyArgs {
             // The discard port: nothing listens.
+            bearer: Default::default(),
             url: "http://127.0.0.1:9".to_owned(),
             requests: 10,
             concurrency: 4,

@@ -48,8 +48,7 @@ impl Session {
             None => History::begin(args.journal.as_deref())?,
         };
         let tally = Arc::new(Tally::new(args));
-        let client = Client::new(&args.url, args.max_outage, Arc::clone(&tally))
-            .map_err(|error| error.to_string())?;
+        let client = Client::new(args, Arc::clone(&tally))?;
         Ok(Arc::new(Self { client, history, tally, concurrency: args.concurrency.into() }))
     }
 
