@@ -1,5 +1,6 @@
 //! Who gets in, and of which wallets they may ask: real tokens of every kind, over HTTP.
 
+mod load;
 mod rotation;
 mod starting;
 mod strangers;
