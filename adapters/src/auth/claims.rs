@@ -1,8 +1,9 @@
 //! What a token says, checked: from when until when it holds, who issued it for whom, who its bearer
 //! is, and what they may do.
 //!
-//! The library that verifies the signature would check the first four, too, but cannot here: amounts
-//! need JSON numbers that keep their text, and in that form it takes none for a time.
+//! Here and not in the library that verifies the signature, because a token that is remembered is held
+//! against the same rule again; and because that library takes no time with a fraction (as RFC 7519
+//! allows and some issuers send) where JSON numbers keep their text, which amounts need.
 
 use std::convert::Infallible;
 use std::str::FromStr;

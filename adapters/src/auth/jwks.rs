@@ -11,6 +11,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
@@ -84,7 +85,7 @@ pub enum JwksError {
     File(#[from] io::Error),
     /// The URL does not answer.
     #[error("the URL does not answer: {0}")]
-    Url(#[from] reqwest::Error),
+    Url(#[source] reqwest::Error),
     /// It answers with something else.
     #[error("the URL answers with {0}")]
     Status(StatusCode),
@@ -94,6 +95,13 @@ pub enum JwksError {
     /// It is no set of keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
+}
+
+impl From<reqwest::Error> for JwksError {
+    /// Without the URL, which may have a password in it.
+    fn from(error: reqwest::Error) -> Self {
+        Self::Url(error.without_url())
+    }
 }
 
 /// The keys of one reading, and what they were read from.
@@ -182,6 +190,12 @@ async fn keep(jwks: Weak<Jwks>, max_age: Duration) {
     }
 }
 
+/// Whether the host of a URL is this machine.
+fn is_here(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     File::open(path)?.take(MAX_JWKS_BYTES as u64 + 1).read_to_end(&mut text)?;
@@ -200,6 +214,10 @@ impl Reader {
         Ok(match source {
             Source::File(path) => Self::File(path),
             Source::Url(url) => {
+                let host = url.host_str().unwrap_or_default();
+                if url.scheme() == "http" && !is_here(host) {
+                    tracing::warn!(target: "auth", host, "the JWKS is fetched without TLS");
+                }
                 // Whom to trust is for the configuration to say, not for an answer.
                 let client = Client::builder().timeout(FETCH_WAIT).redirect(Policy::none());
                 Self::Url(client.build()?, url)
@@ -246,5 +264,38 @@ impl Reader {
             true => Ok(text),
             false => Err(JwksError::TooLarge),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_url_or_a_file() {
+        let url = "https://id.example.com/jwks.json";
+        assert_eq!(url.parse(), Ok(Source::Url(url.parse().unwrap())));
+        for file in ["jwks.json", "/etc/florin/jwks.json", "ftp://a/b", "https:/a"] {
+            assert_eq!(file.parse(), Ok(Source::File(file.into())), "{file}");
+        }
+        assert_eq!("https://".parse::<Source>(), Err(NoSource));
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_names() {
+        for here in ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in ["id.example.com", "10.0.0.1", "localhost.example.com", "[::2]", ""] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_of_a_url_has_no_password() {
+        let source = "http://florin:hush@127.0.0.1:1/jwks.json".parse().unwrap();
+        let error = Reader::new(source).unwrap().read().await.unwrap_err();
+        assert!(matches!(error, JwksError::Url(_)), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
     }
 }

@@ -34,6 +34,7 @@ mod verifier;
 use std::sync::Arc;
 
 use florin_domain::Owner;
+use florin_domain::ids::MAX_OWNER;
 use thiserror::Error;
 
 pub use claims::{CLOCK_LEEWAY, ClaimPath, Expected};
@@ -133,6 +134,6 @@ pub enum Rejected {
     #[error("it is meant for another service (aud)")]
     Audience,
     /// A subject that can own no wallet.
-    #[error("who it is for is not 1 to 128 characters without control characters")]
+    #[error("who it is for is not 1 to {MAX_OWNER} characters without control characters")]
     Subject,
 }

@@ -2,6 +2,7 @@ use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{EncodingKey, encode};
 use serde_json::json;
 
@@ -151,4 +152,16 @@ fn a_set_has_a_bound_and_a_shape() {
     for text in ["", "[]", "{}", r#"{"keys":{}}"#, "<html>"] {
         assert!(matches!(KeySet::parse(text.as_bytes()), Err(KeysError::Malformed(_))), "{text}");
     }
+}
+
+#[test]
+fn a_time_with_a_fraction_is_not_left_to_the_library() {
+    let secret: Secret = "secret".parse().unwrap();
+    let claims = json!({ "exp": 4_000_000_000.5 });
+    let signs = EncodingKey::from_secret(secret.bytes());
+    let token = encode(&Header::new(Algorithm::HS256), &claims, &signs).unwrap();
+    let (key, validation) = (Key::of_secret(&secret), Validation::new(Algorithm::HS256));
+    let error = jsonwebtoken::decode::<Value>(&token, &key.decoding, &validation).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::MissingRequiredClaim(name) if name == "exp"));
+    assert!(key.verify(&token).is_ok());
 }

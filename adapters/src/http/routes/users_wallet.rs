@@ -1,8 +1,8 @@
 //! `GET /api/v1/wallet/user`: the caller's own wallet, as an older system answered; its token may come
 //! in a cookie.
 //!
-//! A user has one wallet there: the one that has their id, if that is theirs or nobody's; else the
-//! first that they own.
+//! A user has one wallet there. Here it is the one that has their id, if they own it; else the first
+//! that they own; else the one that has their id and belongs to nobody.
 
 use std::sync::Arc;
 
