@@ -2,7 +2,7 @@
 
 use florin_adapters::auth::Settings;
 use florin_tests::issuer::{
-    AUDIENCE, Issuer, Kind, Pair, SECRET, claims, expected, hs256, jwks, seconds_from_now, token,
+    AUDIENCE, Issuer, Kind, Pair, SECRET, claims, expected, hs256, seconds_from_now, token,
 };
 use florin_tests::service::{Answer, Service, send};
 use florin_tests::store::eventually;
@@ -239,11 +239,4 @@ async fn a_token_that_was_taken_once_is_not_taken_when_it_has_expired() {
     })
     .await;
     service.finish().await;
-}
-
-#[test]
-fn what_is_published_has_no_private_part() {
-    let issuer = Issuer::new();
-    let published = jwks(std::iter::once(issuer.pair("rsa")));
-    assert!(published["keys"][0]["d"].is_null(), "{published}");
 }
