@@ -138,7 +138,7 @@ pub fn refused(answer: Answer) -> (Refusal, Option<TransferId>) {
 
 /// Commands of which all take effect or none, without a key.
 pub fn atomic(commands: Vec<Command>) -> AtomicBulk {
-    AtomicBulk { commands, request_id: None, traceparent: None }
+    AtomicBulk { commands, request_id: None, expected_owner: None, traceparent: None }
 }
 
 /// The same under a key.

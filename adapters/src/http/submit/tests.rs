@@ -38,7 +38,8 @@ fn opened(id: &str) -> Receipt {
 
 fn refused(command: &Command, refusal: Refusal, on_record: bool) -> Problem {
     let transfer_id = on_record.then(|| TransferId(Uuid::nil()));
-    Asked::of(command, None).refused(&Refused { transfer_id, ..Refused::because(refusal) })
+    Asked::of(command, None, &Reach::Any)
+        .refused(&Refused { transfer_id, ..Refused::because(refusal) })
 }
 
 fn text(problem: &Problem, name: &str) -> Option<String> {
@@ -58,7 +59,7 @@ fn an_opening_says_where_the_wallet_is_under_the_prefix_that_was_called() {
         }),
     );
     for (called, location) in [("/wallets", "/wallets/w-1"), ("/v1/wallet", "/v1/wallet/w-1")] {
-        let asked = Asked::of(&open, None);
+        let asked = Asked::of(&open, None, &Reach::Any);
         let response = asked.accepted(&Uri::from_static(called), &opened("w-1")).unwrap();
         assert_eq!(response.status(), StatusCode::CREATED);
         assert_eq!(response.headers()["location"], location);
@@ -68,7 +69,7 @@ fn an_opening_says_where_the_wallet_is_under_the_prefix_that_was_called() {
 #[test]
 fn other_commands_to_a_wallet_are_answered_with_200() {
     let freeze = WalletCommand::Freeze(Freeze { reason: None });
-    let asked = Asked::of(&of_wallet("w-1".parse().unwrap(), freeze), None);
+    let asked = Asked::of(&of_wallet("w-1".parse().unwrap(), freeze), None, &Reach::Any);
     let called = Uri::from_static("/wallets/w-1/freeze");
     let response = asked.accepted(&called, &opened("w-1")).unwrap();
     assert_eq!(response.status(), StatusCode::OK);
