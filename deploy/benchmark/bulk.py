@@ -19,6 +19,14 @@ CELLS = tuple(("bulk", *size) for size in SIZES) + (("atomic", *LARGEST),)
 TABLE = tuple((_name(mode, size), connections) for mode, size, connections in CELLS)
 
 
+def _said(cell):
+    # What the machine would do if it did nothing else follows from this, however busy it is.
+    spent = (f"{program} {used / cell['rate'] * 1e6:.0f} µs"
+             for program, used in sorted(cell["cores"].items()) if used > 0.01)
+    return (f"{cell['rate']:,.0f}/s, p50 {cell['p50_ms']:.1f} ms, {cell['errors']} errors; processor "
+            f"time of a transfer: {', '.join(spent)}")
+
+
 def transfers(stack, options, report):
     """Transfers between wallets by chance, in bulks of several sizes. The rate is of transfers, the
     latencies are those of whole requests."""
@@ -30,11 +38,9 @@ def transfers(stack, options, report):
             for mode, size, connections in CELLS if number % 2 else reversed(CELLS):
                 load = Load(mode, WALLETS, not options.no_keys, size=size)
                 cell = measure(stack, load, connections, options.seconds, options.warm_up)
-                cell = {"name": _name(mode, size), "connections": connections, "round": number, **cell}
-                cells.append(cell)
-                cores = ", ".join(f"{name} {used:.2f}" for name, used in sorted(cell["cores"].items()))
-                report(f"{cell['name']} at {connections}: {cell['rate']:,.0f}/s, "
-                       f"p50 {cell['p50_ms']:.1f} ms, {cell['errors']} errors; cores {cores}")
+                name = _name(mode, size)
+                cells.append({"name": name, "connections": connections, "round": number, **cell})
+                report(f"{name} at {connections}: {_said(cell)}")
 
     def rates(mode, size):
         return [cell["rate"] for cell in cells if cell["name"] == _name(mode, size)]

@@ -57,8 +57,8 @@ local function bulk(frame, key_of_each)
   local commands = {}
   for number = 1, size do
     local from, to = two()
-    commands[number] = '{"type":"transfer","walletId":"' .. id(from) .. '","toWalletId":"' .. id(to) ..
-      '","amount":"0.01","currency":"USD"' .. key_of_each() .. "}"
+    commands[number] = '{"type":"transfer","walletId":"' .. id(from) .. '","toWalletId":"' ..
+      id(to) .. '","amount":"0.01","currency":"USD"' .. key_of_each() .. "}"
   end
   local body = "{" .. frame .. '"commands":[' .. table.concat(commands, ",") .. "]}"
   return "POST /bulk" .. rest_of_head .. #body .. "\r\n\r\n" .. body

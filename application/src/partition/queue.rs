@@ -118,3 +118,41 @@ impl Drop for Jobs {
         self.room.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::super::{Reply, Task};
+    use super::*;
+
+    fn job() -> Job {
+        Job { task: Task::Unfinished, reply: Reply::Transfers(oneshot::channel().0) }
+    }
+
+    #[test]
+    fn bulks_leave_room_for_commands_that_come_alone() {
+        let (queue, mut jobs) = Queue::new();
+        let bulks: Vec<_> = (0..8).map_while(|_| queue.reserve(1000).ok()).collect();
+        assert_eq!(bulks.len(), 7);
+        for _ in 0..MAX_QUEUE - 7000 {
+            queue.offer(job()).unwrap();
+        }
+        assert_eq!(queue.offer(job()), Err(SubmitError::Busy));
+        let mut taken = Vec::new();
+        assert_eq!(jobs.take_waiting(&mut taken, 5), 5);
+        for _ in 0..5 {
+            queue.offer(job()).unwrap();
+        }
+        assert_eq!(queue.offer(job()), Err(SubmitError::Busy));
+        drop(bulks);
+        assert!(queue.reserve(1000).is_ok(), "what is not used is given back");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_writer_that_has_gone() {
+        let (queue, jobs) = Queue::new();
+        drop(jobs);
+        assert_eq!(queue.offer(job()), Err(SubmitError::Unavailable));
+    }
+}
