@@ -1,8 +1,8 @@
 //! Many commands in one call.
 //!
-//! | | takes effect | key | the wallets lie |
+//! | | take effect | key | the wallets lie |
 //! |---|---|---|---|
-//! | [`Ledger::submit_each`] | each by itself, as if sent one after the other | each its own | anywhere |
+//! | [`Ledger::submit_each`] | as if sent one after the other | each its own | anywhere |
 //! | [`Ledger::submit_all`] | all or none, in one append | one for all | in one partition |
 //!
 //! Either needs room in the queues for all of its commands at once, and is [`SubmitError::Busy`]

@@ -23,8 +23,8 @@ def _said(cell):
     # What the machine would do if it did nothing else follows from this, however busy it is.
     spent = (f"{program} {used / cell['rate'] * 1e6:.0f} µs"
              for program, used in sorted(cell["cores"].items()) if used > 0.01)
-    return (f"{cell['rate']:,.0f}/s, p50 {cell['p50_ms']:.1f} ms, {cell['errors']} errors; processor "
-            f"time of a transfer: {', '.join(spent)}")
+    return (f"{cell['rate']:,.0f}/s, p50 {cell['p50_ms']:.1f} ms, {cell['errors']} errors; "
+            f"processor time of a transfer: {', '.join(spent)}")
 
 
 def transfers(stack, options, report):

@@ -91,7 +91,8 @@ async fn the_commands_of_a_bulk_may_be_sent_singly_afterwards() {
     let service = Service::start(4).await;
     let bulk = json!({ "atomic": false, "commands": [
         { "type": "open", "walletId": "a", "initialBalance": "10.00", "requestId": "1" },
-        { "type": "transfer", "fromWalletId": "a", "toWalletId": "b", "amount": "4", "requestId": "2" },
+        { "type": "transfer", "fromWalletId": "a", "toWalletId": "b", "amount": "4",
+          "requestId": "2" },
         { "type": "withdraw", "walletId": "b", "amount": "4", "requestId": "3" },
         { "type": "withdraw", "walletId": "b", "amount": "4", "requestId": "3" },
         { "type": "open", "balance": 5 },
@@ -139,7 +140,8 @@ async fn a_malformed_command_is_refused_alone() {
         ),
         (json!({ "type": "open", "walletId": "a", "id": "a" }), "conflicting-fields"),
         (
-            json!({ "type": "close", "walletId": "a", "requestId": "1", "clientTransactionId": "2" }),
+            json!({ "type": "close", "walletId": "a", "requestId": "1",
+                    "clientTransactionId": "2" }),
             "conflicting-fields",
         ),
     ];
