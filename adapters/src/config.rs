@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::auth;
 use crate::auth::{ClaimPath, Expected, MIN_SECRET_BYTES, Pace, Secret, Source};
 use crate::fraud::{RulesError, read};
+use crate::http::{Edge, NoOrigin, Origins, Tls, TlsError};
 use crate::nats::stream::StreamSettings;
 use crate::reads::CACHED_BALANCES;
 use crate::telemetry::{DEFAULT_FILTER, Format};
@@ -309,6 +310,45 @@ impl AuthArgs {
             cookie: self.jwt_cookie.clone(),
             pace: Pace::default(),
         }))
+    }
+}
+
+/// What stands between the service and the world.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EdgeArgs {
+    /// From which origins browsers may read, such as https://app.example: several with commas
+    /// between, or * for any. From no other site unless said.
+    #[arg(long, env = "FLORIN_CORS_ORIGINS", default_value = "", value_name = "ORIGINS")]
+    pub cors_origins: String,
+    /// The certificate and its chain (PEM); with it and the key the service speaks TLS. The files
+    /// are read anew every minute.
+    #[arg(long, env = "FLORIN_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate (PEM).
+    #[arg(long, env = "FLORIN_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// Why the service is not put before the world.
+#[derive(Debug, Error)]
+pub enum EdgeError {
+    /// There is an origin that is none.
+    #[error("FLORIN_CORS_ORIGINS: {0}")]
+    Origins(#[from] NoOrigin),
+    /// Certificate and key are not there, or do not fit.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl EdgeArgs {
+    /// As the server takes them.
+    ///
+    /// # Errors
+    /// [`EdgeError`], by name.
+    pub fn edge(&self) -> Result<Edge, EdgeError> {
+        let origins = Origins::read(&self.cors_origins)?;
+        let tls = Tls::open(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        Ok(Edge { origins, tls })
     }
 }
 

@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod dev;
 pub mod fraud;
 pub mod http;
+pub mod live;
 pub mod monkey;
 pub mod nats;
 pub mod postgres;

@@ -8,6 +8,7 @@ mod fraud;
 mod http;
 mod journal;
 mod ledger;
+mod live;
 mod pipeline;
 mod private_servers;
 mod processes;

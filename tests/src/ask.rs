@@ -6,7 +6,7 @@ use florin_application::command::{
 use florin_application::{Answer, AtomicBulk, Command, Request};
 use florin_domain::wallet::{Close, Deposit, Freeze, Open, Unfreeze, Withdraw};
 use florin_domain::{
-    Currency, Refusal, TransactionId, TransferId, WalletCommand, WalletId, partition_of,
+    Currency, Metadata, Refusal, TransactionId, TransferId, WalletCommand, WalletId, partition_of,
 };
 use uuid::Uuid;
 
@@ -51,13 +51,18 @@ pub fn open(id: &WalletId, currency: &str) -> Command {
 
 /// Deposits, and opens the wallet if need be.
 pub fn deposit(id: &WalletId, amount: &str) -> Command {
+    deposit_with(id, amount, None)
+}
+
+/// Deposits with something of the client's own.
+pub fn deposit_with(id: &WalletId, amount: &str, metadata: Option<Metadata>) -> Command {
     wallet(
         id,
         WalletCommand::Deposit(Deposit {
             transaction_id: TransactionId(Uuid::now_v7()),
             amount: amount.parse().unwrap(),
             currency: None,
-            metadata: None,
+            metadata,
             opens_unknown: true,
             owner: None,
         }),

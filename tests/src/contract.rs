@@ -102,6 +102,20 @@ pub fn check(method: &Method, path: &str, answer: &Answer) {
     }
 }
 
+/// Fails the test if an event of a stream has other data than the document says.
+///
+/// # Panics
+/// With the data, and what is wrong with them.
+#[track_caller]
+pub fn check_data(path: &str, data: &Value) {
+    let template = template(path).unwrap_or_else(|| panic!("{path} is not documented"));
+    let key = [template, "get", "200", "text/event-stream"].map(str::to_owned);
+    let schema = SCHEMAS.get(&key).unwrap_or_else(|| panic!("{key:?} is not documented"));
+    if let Err(error) = schema.validate(data) {
+        panic!("{key:?} is documented otherwise: {error} at {}: {data}", error.instance_path());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

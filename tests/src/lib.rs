@@ -8,6 +8,7 @@
 //! | [`contract`] | the OpenAPI document, against which every answer is held |
 //! | [`service`] | the service in this process, behind HTTP |
 //! | [`issuer`] | whoever issues tokens: keys of every kind, and where they are published |
+//! | [`event_stream`] | a client of server-sent events |
 //! | [`nats`] | a NATS for one test alone, what is published there, and workers on it |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
 //! | [`batches`] | batches for a journal without a ledger |
@@ -28,6 +29,7 @@ pub mod ask;
 pub mod batches;
 pub mod cluster;
 pub mod contract;
+pub mod event_stream;
 pub mod feed;
 pub mod flawed;
 pub mod fresh_fold;

@@ -10,7 +10,8 @@ use florin_adapters::auth::Auth;
 use florin_adapters::clock::SystemClock;
 use florin_adapters::dead_letters::DeadLetterDesk;
 use florin_adapters::fraud::FraudDesk;
-use florin_adapters::http::{Api, BulkRoom, Dependencies, router, serve};
+use florin_adapters::http::{Api, BulkRoom, Dependencies, Edge, Panics, serve};
+use florin_adapters::live::{Bounds, Live};
 use florin_adapters::nats::stream::StreamSettings;
 use florin_adapters::postgres::PostgresJournal;
 use florin_adapters::reads::{CACHED_BALANCES, Reads};
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::contract;
+use crate::event_stream::EventStream;
 use crate::projecting::reader;
 use crate::store::Store;
 
@@ -38,7 +40,7 @@ pub struct Service {
     worker: Option<Worker>,
     url: String,
     client: Client,
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<io::Result<()>>,
     end: End,
 }
@@ -64,30 +66,44 @@ impl Service {
         Self::folding(store, settings, models::all()).await
     }
 
+    /// One with other bounds of its streams.
+    pub async fn streaming(store: Store, bounds: Bounds) -> Self {
+        let front = Front { bounds, ..Front::default() };
+        Self::behind(store, &Settings::default(), models::all(), front).await
+    }
+
+    /// One with another edge; the client is one that trusts it.
+    pub async fn at_edge(edge: Edge, client: Client) -> Self {
+        let front = Front { edge, client, ..Front::default() };
+        Self::behind(Store::postgres(1).await, &Settings::default(), models::all(), front).await
+    }
+
     /// One with these read models, at work and at the desk where dead letters are replayed.
     pub async fn folding(
         store: Store,
         settings: &Settings,
         models: Vec<Arc<dyn Projection>>,
     ) -> Self {
-        Self::of(store, settings, models, Auth::Off).await
+        Self::behind(store, settings, models, Front::default()).await
     }
 
     /// One that wants to know who calls.
     pub async fn guarded(partitions: u32, auth: Auth) -> Self {
+        let front = Front { auth, ..Front::default() };
         let store = Store::postgres(partitions).await;
-        Self::of(store, &Settings::default(), models::all(), auth).await
+        Self::behind(store, &Settings::default(), models::all(), front).await
     }
 
-    async fn of(
+    async fn behind(
         store: Store,
         settings: &Settings,
         models: Vec<Arc<dyn Projection>>,
-        auth: Auth,
+        front: Front,
     ) -> Self {
         let Store::Postgres(journal, urls) = &store else {
             panic!("the service keeps its journal in Postgres");
         };
+        let Front { auth, bounds, edge, client } = front;
         let pool = journal.pool().clone();
         let reads = Reads::start(&urls.service, journal.partitions(), CACHED_BALANCES).unwrap();
         let health = Dependencies { postgres: pool.clone(), reads: reads.clone(), nats: None };
@@ -95,6 +111,8 @@ impl Service {
         let api = Api {
             ledger: ledger.clone(),
             reads,
+            live: Live::start_within(bounds, &urls.service, journal.partitions()).unwrap(),
+            panics: Panics::default(),
             auto_open: settings.auto_open,
             auth,
             fraud: FraudDesk::new(pool.clone()),
@@ -109,13 +127,17 @@ impl Service {
         };
         let worker = Some(work(&store, models));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (scheme, host) = match edge.tls {
+            // Certificates are of names.
+            Some(_) => ("https", "localhost"),
+            None => ("http", "127.0.0.1"),
+        };
+        let url = format!("{scheme}://{host}:{}", listener.local_addr().unwrap().port());
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { stopped.await.unwrap_or_default() };
-        let serving = tokio::spawn(serve(listener, router(api), stopped));
+        let serving = tokio::spawn(serve(listener, api, edge, stopped));
         let end = End { is_reached: false };
-        let client = Client::new();
-        Self { store, ledger, worker, url, client, stop, serving, end }
+        Self { store, ledger, worker, url, client, stop: Some(stop), serving, end }
     }
 
     /// The journal under it.
@@ -178,6 +200,14 @@ impl Service {
         response.error_for_status().unwrap().text().await.unwrap()
     }
 
+    /// Opens a stream; after an id, or now.
+    pub async fn stream(&self, path: &str, last_id: Option<&str>) -> EventStream {
+        let request = self.request(Method::GET, path);
+        let request =
+            last_id.into_iter().fold(request, |request, id| request.header("last-event-id", id));
+        EventStream::open(request).await
+    }
+
     /// A request without a body, to be completed by the test.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
@@ -188,6 +218,13 @@ impl Service {
         request.header(CONTENT_TYPE, "application/json").body(body.to_owned())
     }
 
+    /// Tells the server to stop, while something is under way that is to be seen.
+    pub fn begin_to_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).unwrap();
+        }
+    }
+
     /// Stops the server and audits the journal.
     pub async fn finish(self) -> Summary {
         self.stop().await.audit().await
@@ -196,8 +233,8 @@ impl Service {
     /// Stops the server; for a journal that the test has poisoned, which passes no audit.
     pub async fn stop(mut self) -> Store {
         self.end.is_reached = true;
+        self.begin_to_stop();
         drop((self.client, self.ledger));
-        self.stop.send(()).unwrap();
         self.serving.await.unwrap().unwrap();
         if let Some(worker) = self.worker.take() {
             worker.stop().await;
@@ -213,6 +250,25 @@ impl Service {
     /// A worker besides, as another process would run it.
     pub fn worker(&self) -> Worker {
         work(&self.store, models::all())
+    }
+}
+
+/// How a service meets its clients.
+struct Front {
+    auth: Auth,
+    bounds: Bounds,
+    edge: Edge,
+    client: Client,
+}
+
+impl Default for Front {
+    fn default() -> Self {
+        Self {
+            auth: Auth::Off,
+            bounds: Bounds::SERVICE,
+            edge: Edge::default(),
+            client: Client::new(),
+        }
     }
 }
 
@@ -308,7 +364,8 @@ impl Answer {
         let trace = self.text_of("traceId");
         assert!(trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit()), "{trace}");
         assert_eq!(self.header("x-trace-id"), Some(trace));
-        let passes = ["request-in-progress", "busy", "read-model-behind", "unavailable"];
+        let passes =
+            ["request-in-progress", "busy", "read-model-behind", "too-many-streams", "unavailable"];
         let passes = passes.contains(&code);
         assert_eq!(self.header("retry-after"), passes.then_some("1"), "{self}");
         self

@@ -9,10 +9,11 @@ use super::Failure;
 use super::service::{Service, Work, asked_to_stop, authentication};
 use crate::auth::Auth;
 use crate::config::{
-    AuthArgs, AuthMode, DataArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs,
+    AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs,
     PartitionArgs, ReadArgs, StreamArgs,
 };
 use crate::dev::Stack;
+use crate::http::Edge;
 use crate::postgres::migrate;
 use crate::telemetry;
 
@@ -39,6 +40,8 @@ pub(super) struct DevArgs {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
+    edge: EdgeArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -48,7 +51,7 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
-    let rules = args.fraud.settings()?;
+    let (rules, edge) = (args.fraud.settings()?, args.edge.edge()?);
     let settings = args.auth.settings(AuthMode::Off)?;
     if settings.is_none() && !args.listen.host.is_loopback() {
         return Err(OPEN_TO_ALL.into());
@@ -57,7 +60,7 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     // Before the work of starting servers: is the port free?
     let listener = TcpListener::bind((args.listen.host, args.listen.port)).await?;
     let stack = Stack::start(&args.data.data_dir).await?;
-    let ended = serve(&args, rules, auth, &stack, listener).await;
+    let ended = serve(&args, rules, (auth, edge), &stack, listener).await;
     stack.stop().await;
     ended?;
     Ok(ExitCode::SUCCESS)
@@ -67,14 +70,15 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
 async fn serve(
     args: &DevArgs,
     rules: fraud::Settings,
-    auth: Auth,
+    (auth, edge): (Auth, Edge),
     stack: &Stack,
     listener: TcpListener,
 ) -> Result<(), Failure> {
     let urls = stack.urls();
     let partitions = args.partitions.partitions;
     migrate(&urls.database_admin, partitions).await?;
-    let florin_url = format!("http://{}", listener.local_addr()?);
+    let scheme = if edge.tls.is_some() { "https" } else { "http" };
+    let florin_url = format!("{scheme}://{}", listener.local_addr()?);
     let env_file = stack.write_env_file(&florin_url)?;
     tracing::info!(url = florin_url, env_file = %env_file.display(), "florin dev");
     let service = Service {
@@ -84,6 +88,7 @@ async fn serve(
         ledger: args.ledger.clone(),
         reads: args.reads.clone(),
         auth,
+        edge,
         listener,
         work: args.work.then(|| Work { streams: args.streams.settings(), rules }),
     };

@@ -6,8 +6,8 @@ use tokio::net::TcpListener;
 use super::Failure;
 use super::service::{Service, asked_to_stop, authentication};
 use crate::config::{
-    AuthArgs, AuthMode, DatabaseArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs,
-    ReadArgs,
+    AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs,
+    PartitionArgs, ReadArgs,
 };
 use crate::telemetry;
 
@@ -29,6 +29,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
+    edge: EdgeArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -42,6 +44,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         ledger: args.ledger,
         reads: args.reads,
         auth,
+        edge: args.edge.edge()?,
         listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
         work: None,
     };

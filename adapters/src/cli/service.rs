@@ -15,7 +15,8 @@ use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
-use crate::http::{Api, BulkRoom, Dependencies, router, serve};
+use crate::http::{Api, BulkRoom, Dependencies, Edge, Panics, serve};
+use crate::live::Live;
 use crate::nats;
 use crate::nats::stream::StreamSettings;
 use crate::postgres::{OpenError, PostgresJournal};
@@ -40,6 +41,7 @@ pub(super) struct Service {
     pub(super) ledger: LedgerArgs,
     pub(super) reads: ReadArgs,
     pub(super) auth: Auth,
+    pub(super) edge: Edge,
     pub(super) listener: TcpListener,
     /// Whether the work behind the front door runs here too, and how it keeps its streams.
     pub(super) work: Option<Work>,
@@ -57,6 +59,7 @@ impl Service {
         let ledger = Ledger::open(Arc::new(journal.clone()), Arc::new(SystemClock), &settings);
         let cached = self.reads.cached_balances;
         let reads = Reads::start(&self.database_url, journal.partitions(), cached)?;
+        let live = Live::start(&self.database_url, journal.partitions())?;
         let mut worker = None;
         if let Some(Work { streams, rules }) = self.work {
             adopt(&journal, &rules).await;
@@ -74,6 +77,8 @@ impl Service {
         let api = Api {
             ledger,
             reads,
+            live,
+            panics: Panics::default(),
             auto_open: settings.auto_open,
             auth: self.auth,
             health: Arc::new(health),
@@ -87,7 +92,7 @@ impl Service {
             reports: ReportDesk::new(pool, Arc::new(journal), Arc::new(SystemClock)),
         };
         tracing::info!(address = %self.listener.local_addr()?, "serving");
-        let served = serve(self.listener, router(api), shutdown).await;
+        let served = serve(self.listener, api, self.edge, shutdown).await;
         if let Some(worker) = worker {
             worker.stop().await;
         }

@@ -63,6 +63,7 @@ pub(super) enum Code {
     Internal,
     Busy,
     ReadModelBehind,
+    TooManyStreams,
     Unavailable,
 }
 
@@ -124,6 +125,7 @@ impl Code {
             Self::Internal => (500, "internal", "Internal error"),
             Self::Busy => (503, "busy", "Busy"),
             Self::ReadModelBehind => (503, "read-model-behind", "Read model behind"),
+            Self::TooManyStreams => (503, "too-many-streams", "Too many streams"),
             Self::Unavailable => (503, "unavailable", "Unavailable"),
         }
     }
@@ -148,7 +150,11 @@ impl Code {
     pub(super) fn passes(self) -> bool {
         matches!(
             self,
-            Self::Busy | Self::ReadModelBehind | Self::Unavailable | Self::RequestInProgress
+            Self::Busy
+                | Self::ReadModelBehind
+                | Self::TooManyStreams
+                | Self::Unavailable
+                | Self::RequestInProgress
         )
     }
 }

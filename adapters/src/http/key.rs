@@ -3,13 +3,14 @@
 //! Source of the header: draft-ietf-httpapi-idempotency-key-header, a string of RFC 8941
 //! (`"8e03978e-…"`). Clients send it bare, too.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use florin_application::command::RequestId;
 
 use super::code::Code;
 use super::problem::Problem;
 
-const HEADER: &str = "idempotency-key";
+/// The header.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The one key that was sent, wherever and however often.
 pub(super) fn agreed(
@@ -17,7 +18,7 @@ pub(super) fn agreed(
     in_body: [Option<RequestId>; 2],
 ) -> Result<Option<RequestId>, Problem> {
     let mut agreed: Option<RequestId> = None;
-    let in_headers = headers.get_all(HEADER).iter().map(|value| {
+    let in_headers = headers.get_all(IDEMPOTENCY_KEY).iter().map(|value| {
         let text = std::str::from_utf8(value.as_bytes()).ok().and_then(bare);
         let text = text.ok_or_else(|| invalid(&"it is a string, in quotes or without"))?;
         text.parse().map_err(|why| invalid(&why))
@@ -62,8 +63,7 @@ mod tests {
     use super::*;
 
     fn headers(keys: &[&str]) -> HeaderMap {
-        let name = axum::http::HeaderName::from_static(HEADER);
-        keys.iter().map(|key| (name.clone(), key.parse().unwrap())).collect()
+        keys.iter().map(|key| (IDEMPOTENCY_KEY, key.parse().unwrap())).collect()
     }
 
     fn key(keys: &[&str], body: Option<&str>) -> Result<Option<String>, Code> {

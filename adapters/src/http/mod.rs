@@ -19,16 +19,19 @@
 //! | `trial_balance` | whether the money adds up, as JSON |
 //! | `kept` | what is on record for a key, as JSON |
 //! | `negotiate` | which of several media types an answer has |
+//! | `live` | streams of events: what is asked of them, and as server-sent events |
 //! | `standings` | how far the read models are, as JSON |
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
 //! | `dead_letters` | what read models could not apply: what is asked of it, and as JSON |
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
 //! | `openapi` | the document of all this |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
-//! | `health`, `serve` | readiness, and the server |
+//! | `edge` | what browsers are told, and from where they may read |
+//! | `health`, `serve`, `tls` | readiness, and the server |
 //!
-//! Bounds: a body has 64 KiB (413) and a bulk 2 MiB, a request 15 s (503), a shutdown one second
-//! more.
+//! Bounds: a head has 32 KiB (431), a body 64 KiB (413) and a bulk 2 MiB, a request 15 s (503), a
+//! shutdown one second more. A stream is answered within the time of a request, and goes on. `serve`
+//! bounds connections.
 //!
 //! Deliberately absent: rules about wallets. A write that is well formed goes to the ledger, with the
 //! owner in whose name it is; a read to [`Reads`], whose rows say whose they are.
@@ -39,6 +42,7 @@ mod bulk;
 mod call;
 mod code;
 pub(crate) mod dead_letters;
+mod edge;
 mod fields;
 mod guard;
 mod health;
@@ -46,6 +50,7 @@ mod history;
 mod if_match;
 mod kept;
 mod key;
+mod live;
 mod negotiate;
 mod number;
 mod observe;
@@ -61,6 +66,7 @@ mod standings;
 mod statement;
 mod stats;
 mod submit;
+mod tls;
 mod trace;
 mod trial_balance;
 mod wallets;
@@ -72,13 +78,17 @@ use florin_application::Ledger;
 use crate::auth::Auth;
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
+use crate::live::Live;
 use crate::reads::Reads;
 use crate::reports::ReportDesk;
 
 pub use bulk::BulkRoom;
+pub use edge::{Edge, NoOrigin, Origins};
 pub use health::{Dependencies, Health, Missing};
+pub use observe::Panics;
 pub use routes::router;
 pub use serve::serve;
+pub use tls::{Tls, TlsError};
 
 /// What the endpoints share.
 #[derive(Clone)]
@@ -87,6 +97,8 @@ pub struct Api {
     pub ledger: Ledger,
     /// Where reads are answered.
     pub reads: Reads,
+    /// Where events are streamed from.
+    pub live: Live,
     /// Whether a deposit opens a wallet that was never opened.
     pub auto_open: bool,
     /// Where alerts are reviewed.
@@ -97,6 +109,8 @@ pub struct Api {
     pub reports: ReportDesk,
     /// Whether callers have to say who they are.
     pub auth: Auth,
+    /// How many requests ended in a panic.
+    pub panics: Panics,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
     /// How many bulks are in memory.

@@ -1,9 +1,12 @@
-//! The outermost layer: a trace id, a bound on time, a net under panics, problems written out, and
-//! one line in the log for each request. The line has the route and not the path, and no bodies.
+//! The layer around every route: a trace id, a bound on time, a net under panics, problems written
+//! out, and one line in the log for each request. The line has the route and not the path, and no
+//! bodies.
 
 use std::any::Any;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,28 +20,47 @@ use tower::{Layer, Service};
 use super::problem::Problem;
 use super::trace::TraceId;
 
-/// How long a request may take, its body included: longer than any wait in the ledger, shorter than
-/// the patience of the proxies before it (commonly 30 to 60 seconds).
+/// How long a request may take, its body included, until the head of its answer is there: longer
+/// than any wait in the ledger, shorter than the patience of the proxies before it (commonly 30 to
+/// 60 seconds).
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The answer's header with the trace id.
-const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
 /// What nginx logs for a client that left before its answer; nobody receives it.
 const CLIENT_LEFT: u16 = 499;
 
+/// How many requests ended in a panic since the process began: each is a defect.
+#[derive(Debug, Clone, Default)]
+pub struct Panics(Arc<AtomicU64>);
+
+impl Panics {
+    /// So many.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// One more.
+    fn add(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 /// Puts [`Observed`] around every route.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Observe {
-    /// How long a request may take.
+    /// How long a request may take until the head of its answer is there.
     pub(super) timeout: Duration,
+    /// Where panics are counted.
+    pub(super) panics: Panics,
 }
 
 impl<S> Layer<S> for Observe {
     type Service = Observed<S>;
 
     fn layer(&self, route: S) -> Observed<S> {
-        Observed { route, timeout: self.timeout }
+        Observed { route, timeout: self.timeout, panics: self.panics.clone() }
     }
 }
 
@@ -47,6 +69,7 @@ impl<S> Layer<S> for Observe {
 pub(super) struct Observed<S> {
     route: S,
     timeout: Duration,
+    panics: Panics,
 }
 
 impl<S> Service<Request> for Observed<S>
@@ -66,11 +89,12 @@ where
         let line = Line::begin(&request);
         let answered = AssertUnwindSafe(self.route.call(request)).catch_unwind();
         let answered = tokio::time::timeout(self.timeout, answered);
+        let panics = self.panics.clone();
         Box::pin(async move {
             let response = match answered.await {
                 Ok(Ok(Ok(response))) => response,
                 Ok(Ok(Err(never))) => match never {},
-                Ok(Err(panic)) => line.panicked(&*panic),
+                Ok(Err(panic)) => line.panicked(&*panic, panics.add()),
                 Err(_) => line.timed_out(),
             };
             Ok(line.finish(response))
@@ -100,10 +124,11 @@ impl Line {
         }
     }
 
-    fn panicked(&self, panic: &(dyn Any + Send)) -> Response {
+    fn panicked(&self, panic: &(dyn Any + Send), panics: u64) -> Response {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let cause = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        tracing::error!(target: "http", trace_id = self.trace.as_str(), cause, "a handler panicked");
+        let trace_id = self.trace.as_str();
+        tracing::error!(target: "http", trace_id, cause, panics, "a handler panicked");
         Problem::internal().into_response()
     }
 
@@ -145,7 +170,7 @@ impl Drop for Line {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use axum::Router;
     use axum::body::Body;
@@ -171,6 +196,10 @@ mod tests {
 
     /// Sends one request to a router with one route of each kind, and returns the answer and the log.
     async fn observed(path: &str) -> (Option<Response>, String) {
+        observed_by(&Panics::default(), path).await
+    }
+
+    async fn observed_by(panics: &Panics, path: &str) -> (Option<Response>, String) {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true);
@@ -180,7 +209,7 @@ mod tests {
             .route("/wallets/{id}", get(async || "{}"))
             .route("/never", get(std::future::pending::<()>))
             .route("/panic", get(async || -> () { panic!("a secret") }))
-            .layer(Observe { timeout: Duration::from_millis(50) });
+            .layer(Observe { timeout: Duration::from_millis(50), panics: panics.clone() });
         let request = Request::get(path).body(Body::empty()).unwrap();
         let patience = Duration::from_millis(if path.ends_with("?left") { 5 } else { 5000 });
         let answer = tokio::time::timeout(patience, routes.oneshot(request)).await;
@@ -206,8 +235,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_logged_and_answered() {
-        let (answer, log) = observed("/panic").await;
+    async fn a_panic_is_logged_and_counted_and_answered() {
+        let panics = Panics::default();
+        let (answer, log) = observed_by(&panics, "/panic").await;
+        assert_eq!(panics.count(), 1);
+        assert!(log.contains(r#""panics":1"#), "{log}");
         assert_eq!(answer.unwrap().status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(log.contains(r#""cause":"a secret""#), "{log}");
         assert!(log.contains(r#""status":500,"code":"internal""#), "{log}");

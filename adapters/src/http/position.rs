@@ -4,6 +4,8 @@
 //! same header or as `minPosition`, is answered from there on. A bare number means the partition that
 //! the read is about; where it is about several, the partition has to be said.
 
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
@@ -83,6 +85,19 @@ impl Least {
         here.map(|(_, position)| *position).max().unwrap_or(0)
     }
 
+    /// In each of these partitions, if each is named once; others do not matter. A bare number means
+    /// the only one.
+    pub(super) fn of_each(&self, partitions: Range<u32>) -> Option<Vec<u64>> {
+        let is_one = partitions.len() == 1;
+        let position = |partition| {
+            let is_it = |of: &Option<u32>| of.map_or(is_one, |of| of == partition);
+            let mut named = self.0.iter().filter(|(of, _)| is_it(of));
+            let (_, position) = named.next()?;
+            named.next().is_none().then_some(*position)
+        };
+        partitions.map(position).collect()
+    }
+
     /// In each partition, for a read that is about all of them.
     pub(super) fn by_partition(&self, partitions: u32) -> Result<Vec<(u32, u64)>, Problem> {
         let named = |(partition, position): &(Option<u32>, u64)| match partition {
@@ -105,12 +120,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Least {
     }
 }
 
+/// Positions as they are written.
+pub(super) fn listed(positions: &[(u32, u64)]) -> String {
+    let mut text = String::new();
+    for (partition, position) in positions {
+        let comma = if text.is_empty() { "" } else { "," };
+        // A text takes all that is written to it.
+        let _ = write!(text, "{comma}{partition}-{position}");
+    }
+    text
+}
+
 /// Says what an answer is as of; nothing before anything has been folded.
 pub(super) fn as_of(mut response: Response, positions: &[(u32, u64)]) -> Response {
-    let text: Vec<String> =
-        positions.iter().map(|(partition, position)| format!("{partition}-{position}")).collect();
-    if !text.is_empty()
-        && let Ok(text) = HeaderValue::try_from(text.join(","))
+    if !positions.is_empty()
+        && let Ok(text) = HeaderValue::try_from(listed(positions))
     {
         response.headers_mut().insert(POSITION, text);
     }
@@ -140,6 +164,15 @@ mod tests {
         for text in ["12", "2-1"] {
             let problem = least(text).by_partition(2).unwrap_err();
             assert_eq!(problem.code, Code::InvalidParameter, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stream_must_be_told_each_partition_once() {
+        assert_eq!(least("12").of_each(3..4), Some(vec![12]));
+        assert_eq!(least("1-9,0-7,2-4").of_each(0..2), Some(vec![7, 9]));
+        for (text, partitions) in [("12", 0..2), ("0-7", 0..2), ("0-7,0-8", 0..1), ("1-2", 0..1)] {
+            assert_eq!(least(text).of_each(partitions), None, "{text}");
         }
     }
 

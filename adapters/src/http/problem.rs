@@ -81,6 +81,14 @@ impl Problem {
         )
     }
 
+    /// The journal cannot be followed, as [`Self::unread`].
+    pub(super) fn unfollowed() -> Self {
+        Self::new(
+            Code::Unavailable,
+            "The journal cannot be followed now: come again after the time in Retry-After.",
+        )
+    }
+
     pub(super) fn with(mut self, name: &'static str, value: Member) -> Self {
         self.members.push((name, value));
         self

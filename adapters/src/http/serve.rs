@@ -1,7 +1,7 @@
 //! The server: accepts connections until it is told to stop, then finishes what it has begun.
 //!
 //! The loop is our own because it bounds what `axum::serve` leaves open: how many connections there
-//! are, and how long a client may take to say what it wants.
+//! are, how long a client may take to say what it wants, and how long to take what it is told.
 
 use std::io;
 use std::sync::Arc;
@@ -10,12 +10,19 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 
+use super::edge::Edge;
 use super::observe::REQUEST_TIMEOUT;
+use super::tls::{RELOAD, Tls};
+use super::{Api, router};
 
 /// What bounds a server.
 #[derive(Debug, Clone, Copy)]
@@ -24,16 +31,28 @@ struct Bounds {
     connections: usize,
     /// How long a connection may be without the whole head of a request, idle ones included.
     head_wait: Duration,
+    /// How large a head may be, and how much of an answer waits for its client.
+    buffer: usize,
+    /// How long a client may take nothing of what is there for it.
+    write_wait: Duration,
+    /// How long a client may take to agree on keys.
+    handshake_wait: Duration,
     /// How long requests may go on after the signal.
     shutdown_wait: Duration,
 }
 
 impl Bounds {
-    /// Connections: more than any pool of clients opens, few enough to hold in 200 MB. Heads: what
-    /// proxies allow. Shutdown: as long as any request may take, and a moment to write its answer.
+    /// Connections: more than any pool of clients opens, few enough to hold in 200 MB. Heads: the
+    /// time that proxies allow, and the largest that they pass on; as much for each stream whose
+    /// client takes nothing. Writes: longer than a phone is in a tunnel. Handshakes: two round
+    /// trips, with packets lost. Shutdown: as long as any request may take, and a moment to write its
+    /// answer.
     const SERVICE: Self = Self {
         connections: 8192,
         head_wait: Duration::from_secs(60),
+        buffer: 32 * 1024,
+        write_wait: Duration::from_secs(30),
+        handshake_wait: Duration::from_secs(10),
         shutdown_wait: REQUEST_TIMEOUT.saturating_add(Duration::from_secs(1)),
     };
 }
@@ -41,26 +60,39 @@ impl Bounds {
 /// How long to wait when the system has no file descriptor for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` resolves and the requests under way have their answers.
+/// Serves until `shutdown` resolves, the streams are told so, and the requests under way have their
+/// answers.
 ///
 /// # Errors
 /// Those of the listener.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    api: Api,
+    edge: Edge,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    serve_within(Bounds::SERVICE, listener, router, shutdown).await
+    let (router, live) = (router(api.clone(), &edge), api.live);
+    let shutdown = async move {
+        shutdown.await;
+        live.stop();
+    };
+    let mut following = JoinSet::new();
+    if let Some(tls) = edge.tls.clone() {
+        following.spawn(tls.follow(RELOAD));
+    }
+    serve_within(Bounds::SERVICE, listener, router, edge.tls, shutdown).await
 }
 
 async fn serve_within(
     bounds: Bounds,
     listener: TcpListener,
     router: Router,
+    tls: Option<Tls>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.head_wait);
+    http.max_buf_size(bounds.buffer);
     let connections = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -69,19 +101,41 @@ async fn serve_within(
             accepted = accept(&listener, &connections) => accepted?,
             () = &mut shutdown => break,
         };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let mut stream = Box::pin(TimeoutStream::new(stream));
+        stream.as_mut().set_write_timeout_pinned(Some(bounds.write_wait));
+        let (http, router, watcher) = (http.clone(), router.clone(), graceful.watcher());
+        let acceptor = tls.as_ref().map(Tls::acceptor);
         tokio::spawn(async move {
-            // How a connection ends is its client's affair; its requests are in the log.
-            let _ = connection.await;
+            match acceptor {
+                None => answer(&http, router, watcher, stream).await,
+                Some(acceptor) => {
+                    let handshake = timeout(bounds.handshake_wait, acceptor.accept(stream)).await;
+                    match handshake.map_err(io::Error::from).flatten() {
+                        Ok(stream) => answer(&http, router, watcher, stream).await,
+                        Err(error) => tracing::debug!(target: "http", %error, "no handshake"),
+                    }
+                }
+            }
             drop(permit);
         });
     }
     drop(listener);
-    if tokio::time::timeout(bounds.shutdown_wait, graceful.shutdown()).await.is_err() {
+    if timeout(bounds.shutdown_wait, graceful.shutdown()).await.is_err() {
         tracing::warn!(target: "http", "connections still open after {:?}", bounds.shutdown_wait);
     }
     Ok(())
+}
+
+/// Answers what comes over a connection, until it ends.
+async fn answer(
+    http: &http1::Builder,
+    router: Router,
+    watcher: Watcher,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
+    let service = TowerToHyperService::new(router);
+    // How a connection ends is its client's affair; its requests are in the log.
+    let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
 }
 
 /// The next connection, once there is room for it.
@@ -112,13 +166,15 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
-    use axum::routing::get;
+    use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::sync::{Notify, oneshot};
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::http::observe::{Observe, Panics};
+    use crate::http::tls::testing::certificate;
 
     /// A server with one slow route, what stops it, and what ends the wait of its route.
     struct Server {
@@ -129,9 +185,19 @@ mod tests {
         finish: Arc<Notify>,
     }
 
+    /// How long a request may take here.
+    const REQUEST: Duration = Duration::from_secs(1);
+
+    /// How long something may take that must happen.
+    const SOON: Duration = Duration::from_secs(20);
+
     const BOUNDS: Bounds = Bounds { shutdown_wait: Duration::from_secs(10), ..Bounds::SERVICE };
 
     async fn server(bounds: Bounds) -> Server {
+        server_with(bounds, None).await
+    }
+
+    async fn server_with(bounds: Bounds, tls: Option<Tls>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -142,9 +208,16 @@ mod tests {
             finishes.notified().await;
             "done"
         };
-        let router = Router::new().route("/slow", get(slow));
+        // More than sockets and buffers hold.
+        let long = async || vec![b'x'; 64 * 1024 * 1024];
+        let echo = async |body: String| body;
+        let router = Router::new()
+            .route("/slow", get(slow))
+            .route("/long", get(long))
+            .route("/echo", post(echo))
+            .layer(Observe { timeout: REQUEST, panics: Panics::default() });
         let stopped = async move { stopped.await.unwrap_or_default() };
-        let running = tokio::spawn(serve_within(bounds, listener, router, stopped));
+        let running = tokio::spawn(serve_within(bounds, listener, router, tls, stopped));
         Server { address, running, stop, begun, finish }
     }
 
@@ -178,7 +251,7 @@ mod tests {
         let mut client = TcpStream::connect(server.address).await.unwrap();
         client.write_all(b"GET /slow HTTP/1.1\r\nhost:").await.unwrap();
         let mut answer = Vec::new();
-        let cut = tokio::time::timeout(Duration::from_secs(10), client.read_to_end(&mut answer));
+        let cut = timeout(Duration::from_secs(10), client.read_to_end(&mut answer));
         cut.await.unwrap().unwrap();
         assert!(!answer.starts_with(b"HTTP/1.1 200"));
     }
@@ -192,5 +265,76 @@ mod tests {
         assert!(!second.is_finished());
         drop(first);
         assert_eq!(second.await.unwrap().unwrap().status(), 404);
+    }
+
+    /// All that a client is told before it is cut off.
+    async fn to_end(client: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        // How it is cut off does not matter.
+        let _ = timeout(SOON, client.read_to_end(&mut text)).await.expect("it is cut off");
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_hangs_is_given_up() {
+        let server = server(BOUNDS).await;
+        let answer = reqwest::get(format!("http://{}/slow", server.address)).await.unwrap();
+        assert_eq!(answer.status(), 503);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_trickles_is_given_up() {
+        let server = server(BOUNDS).await;
+        let mut client = TcpStream::connect(server.address).await.unwrap();
+        let head = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        let (mut answer, mut body) = client.split();
+        let trickling = async {
+            while body.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let mut text = Vec::new();
+        tokio::select! {
+            () = trickling => {}
+            read = timeout(SOON, answer.read_to_end(&mut text)) => drop(read.expect("given up")),
+        }
+        assert!(text.starts_with(b"HTTP/1.1 503"), "{}", String::from_utf8_lossy(&text));
+    }
+
+    #[tokio::test]
+    async fn a_head_that_has_no_end_is_refused() {
+        let server = server(BOUNDS).await;
+        let mut client = TcpStream::connect(server.address).await.unwrap();
+        client.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\nx: ").await.unwrap();
+        client.write_all(&vec![b'x'; BOUNDS.buffer]).await.unwrap();
+        assert!(to_end(&mut client).await.starts_with("HTTP/1.1 431"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_makes_room_for_another() {
+        let write_wait = Duration::from_millis(50);
+        let server = server(Bounds { connections: 1, write_wait, ..BOUNDS }).await;
+        let mut deaf = TcpStream::connect(server.address).await.unwrap();
+        deaf.write_all(b"GET /long HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let other = reqwest::get(format!("http://{}/other", server.address));
+        assert_eq!(timeout(SOON, other).await.unwrap().unwrap().status(), 404);
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_has_no_end_makes_room_for_another() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let handshake_wait = Duration::from_millis(50);
+        let bounds = Bounds { connections: 1, handshake_wait, ..BOUNDS };
+        let server = server_with(bounds, Some(certificate(&dir, "localhost"))).await;
+        for _ in 0..2 {
+            let mut client = TcpStream::connect(server.address).await.unwrap();
+            client.write_all(b"\x16\x03\x01").await.unwrap();
+            assert_eq!(to_end(&mut client).await, "");
+        }
+        // Nor does a client that speaks no TLS at all hold it up.
+        let mut plain = TcpStream::connect(server.address).await.unwrap();
+        plain.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        assert!(!to_end(&mut plain).await.starts_with("HTTP"));
     }
 }

@@ -99,11 +99,13 @@ fn api(health: Arc<dyn Health>) -> Api {
     Api {
         ledger: ledger(),
         reads: Reads::start(url, 1, 1).unwrap(),
+        live: Live::start(url, 1).unwrap(),
         auto_open: true,
         auth: Auth::Off,
         fraud: FraudDesk::new(nowhere.clone()),
         dead_letters: DeadLetterDesk::new(nowhere.clone(), Arc::new(Nowhere), models::all()),
         reports: ReportDesk::new(nowhere, Arc::new(Nowhere), Arc::new(SystemClock)),
+        panics: Panics::default(),
         health,
         bulks: BulkRoom::default(),
     }
@@ -112,7 +114,7 @@ fn api(health: Arc<dyn Health>) -> Api {
 /// A service whose ledger is never asked.
 fn service(missing: &[(&'static str, bool)]) -> Router {
     let missing = missing.iter().map(|(name, required)| Missing { name, required: *required });
-    router(api(Arc::new(Lacks(missing.collect()))))
+    router(api(Arc::new(Lacks(missing.collect()))), &Edge::default())
 }
 
 struct Answered {
@@ -332,16 +334,16 @@ async fn a_trace_of_the_client_is_continued() {
 
 #[tokio::test]
 async fn a_5xx_says_nothing_of_its_cause() {
-    struct Panics;
+    struct Defective;
 
     #[async_trait]
-    impl Health for Panics {
+    impl Health for Defective {
         async fn missing(&self) -> Vec<Missing> {
             panic!("a secret")
         }
     }
 
-    let service = router(api(Arc::new(Panics)));
+    let service = router(api(Arc::new(Defective)), &Edge::default());
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
     let answered = send(service, request).await;
     assert_problem(&answered, 500, "internal");

@@ -41,6 +41,56 @@ pub async fn page(
     rows.iter().map(recorded).collect()
 }
 
+/// The next events of one wallet after a sequence, in order, up to a position of its partition.
+///
+/// # Errors
+/// [`JournalError`] when Postgres is away or an event cannot be read.
+pub async fn wallet(
+    executor: impl PgExecutor<'_>,
+    wallet: &str,
+    after: u64,
+    up_to: u64,
+    limit: i64,
+) -> Result<Vec<RecordedEvent>, JournalError> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM events e
+          WHERE e.aggregate_id = $1 AND e.aggregate_type = 'Wallet' AND e.sequence > $2
+            AND e.position <= $3
+          ORDER BY e.sequence LIMIT $4"
+    );
+    let rows = sqlx::query(&statement)
+        .bind(wallet)
+        .bind(signed(after))
+        .bind(signed(up_to))
+        .bind(limit)
+        .fetch_all(executor)
+        .await
+        .map_err(read_error)?;
+    rows.iter().map(recorded).collect()
+}
+
+/// The sequence of a wallet's last event up to a position of its partition; 0 if there is none. It
+/// costs a look at every event after that, which whoever asks reads afterwards anyway.
+///
+/// # Errors
+/// [`JournalError`] when Postgres is away.
+pub async fn sequence_at(
+    executor: impl PgExecutor<'_>,
+    wallet: &str,
+    position: u64,
+) -> Result<u64, JournalError> {
+    let statement = "SELECT e.sequence FROM events e
+          WHERE e.aggregate_id = $1 AND e.aggregate_type = 'Wallet' AND e.position <= $2
+          ORDER BY e.sequence DESC LIMIT 1";
+    let sequence: Option<i64> = sqlx::query_scalar(statement)
+        .bind(wallet)
+        .bind(signed(position))
+        .fetch_optional(executor)
+        .await
+        .map_err(read_error)?;
+    sequence.map_or(Ok(0), unsigned)
+}
+
 /// The journal as of one moment. Read partition after partition while others write, it would show a
 /// transfer in one of them that ends in what was read of another one before.
 ///
@@ -95,21 +145,8 @@ impl JournalReader for PostgresJournal {
         up_to: u64,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, JournalAway> {
-        let statement = format!(
-            "SELECT {COLUMNS} FROM events e
-              WHERE e.aggregate_id = $1 AND e.aggregate_type = 'Wallet' AND e.sequence > $2
-                AND e.position <= $3
-              ORDER BY e.sequence LIMIT $4"
-        );
-        let rows = sqlx::query(&statement)
-            .bind(wallet)
-            .bind(signed(after))
-            .bind(signed(up_to))
-            .bind(signed(limit as u64))
-            .fetch_all(self.pool())
-            .await
-            .map_err(|error| away(read_error(error)))?;
-        rows.iter().map(recorded).collect::<Result<_, _>>().map_err(away)
+        let limit = signed(limit as u64);
+        self::wallet(self.pool(), wallet, after, up_to, limit).await.map_err(away)
     }
 
     async fn transfers(

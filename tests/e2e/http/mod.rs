@@ -3,6 +3,8 @@
 mod amounts;
 mod bulk;
 mod documented;
+mod edge;
+mod garbage;
 mod in_flight;
 mod kept_keys;
 mod keys;

@@ -7,6 +7,14 @@ use florin_tests::service::Service;
 use florin_tests::store::eventually;
 use serde_json::json;
 
+async fn until_ready(service: &Service) {
+    eventually("the service is ready", async || {
+        let ready = service.get("/readyz").await;
+        if ready.status == 200 { Ok(()) } else { Err(ready) }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn without_postgres_the_service_says_so_and_recovers_by_itself() {
     for partitions in [1, 4] {
@@ -17,6 +25,8 @@ async fn without_postgres_the_service_says_so_and_recovers_by_itself() {
         let money = |key: &str| json!({ "amount": 5, "requestId": key });
         let kept = service.post(&path, money("before")).await;
         kept.expect(201);
+        // Else the read models may be missing as well, which have not caught up yet.
+        until_ready(&service).await;
 
         postgres.kill_hard().await;
         let sent = json!({ "toWalletId": b, "amount": 1, "requestId": "sent" });
@@ -52,11 +62,7 @@ async fn without_postgres_the_service_says_so_and_recovers_by_itself() {
         assert!(again.is_replayed() && again.text == kept.text, "{again}");
         let sent = service.post(&format!("/wallets/{a}/transfer"), sent).await;
         assert_eq!(sent.expect(201).text_of("fromBalance"), "9.00");
-        eventually("the service is ready again", async || {
-            let ready = service.get("/readyz").await;
-            if ready.status == 200 { Ok(()) } else { Err(ready) }
-        })
-        .await;
+        until_ready(&service).await;
         service.finish().await;
         postgres.stop().await;
     }

@@ -49,10 +49,11 @@ are for the wallets whose `owner` is the `sub`: all others are as if they had ne
 `ledger:read` and `ledger:write` are for any wallet, `ops` is for looking after the service. Of the \
 scopes that an operation lists, one is enough.";
 
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("wallets", "Open, fund, freeze and close wallets, and read them."),
     ("transfers", "Money from one wallet to another."),
     ("bulk", "Many commands at once."),
+    ("events", "The journal itself, as it grows."),
     ("fraud", "What the fraud rules found, and what people decided about it."),
     ("operations", "How the service and its read models are."),
 ];

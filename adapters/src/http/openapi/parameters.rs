@@ -79,6 +79,14 @@ parameters! {
         pattern(r#"^(\*|\d{1,18}|"\d{1,18}")$"#, "\"7\""),
     )];
 
+    /// After what a stream is resumed.
+    LastEvent = [in_header(
+        "Last-Event-ID",
+        "What the client has: the last `id`, with a position for each partition of the stream. \
+         Position 0 means all events.",
+        pattern(r"^\d{1,18}(-\d{1,18})?(,\d{1,18}-\d{1,18})*$", "0-17"),
+    )];
+
     /// From where on a read is to be answered.
     FromPosition = [
         parameter(

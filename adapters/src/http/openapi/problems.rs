@@ -80,6 +80,9 @@ pub(in crate::http) const CLOSE: &[Code] = &[Code::WalletNotEmpty, Code::Transfe
 /// Where a read model answers.
 pub(in crate::http) const READ: &[Code] = &[Code::InvalidParameter, Code::ReadModelBehind];
 
+/// Where events are streamed.
+pub(in crate::http) const STREAM: &[Code] = &[Code::InvalidParameter, Code::TooManyStreams];
+
 /// Where the write side answers, which has no more than it can do.
 pub(in crate::http) const LEDGER: &[Code] = &[Code::Busy];
 

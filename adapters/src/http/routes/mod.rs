@@ -26,6 +26,8 @@ mod readyz;
 mod replay_dead_letter;
 mod statement;
 mod stats;
+mod stream_events;
+mod stream_wallet;
 mod transactions;
 mod transfer;
 mod transfer_between;
@@ -37,17 +39,19 @@ mod withdraw;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
+use tower::util::{MapResponseLayer, option_layer};
 use utoipa_axum::router::UtoipaMethodRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::Api;
 use super::code::Code;
+use super::edge::{Edge, secured};
 use super::guard::{Access, Guard, admit};
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
     ALERT, AMOUNT, ANY, BODY, BULK, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN,
-    OUT, READ, REPORT, STATEMENT, STATUS, TRANSFER, WALLET,
+    OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
 };
 use super::problem::Problem;
 use crate::auth::Scope;
@@ -83,6 +87,7 @@ pub(super) fn table() -> Vec<Row> {
         row(routes!(transactions::get), Access::READ, &[READ, WALLET]),
         row(routes!(stats::get), Access::READ, &[READ, WALLET]),
         row(routes!(statement::get), Access::READ, &[READ, WALLET, STATEMENT]),
+        row(routes!(stream_wallet::get), Access::READ, &[STREAM, WALLET, LEDGER]),
         row(routes!(deposit::post), Access::WRITE, &[BODY, COMMAND, MONEY, AMOUNT]),
         row(routes!(withdraw::post), Access::WRITE, &[BODY, COMMAND, MONEY, AMOUNT, OUT]),
         row(routes!(transfer::post), Access::WRITE, &[BODY, COMMAND, MONEY, AMOUNT, OUT, TRANSFER]),
@@ -107,6 +112,7 @@ pub(super) fn table() -> Vec<Row> {
         row(routes!(get_key::get), Access::READ, &[KEY, &[Code::InvalidWalletId]]),
         row(routes!(get_free_key::get), Access::READ, &[KEY]),
         row(routes!(trial_balance::get), LEDGER_READ, &[READ, REPORT]),
+        row(routes!(stream_events::get), LEDGER_READ, &[STREAM]),
         row(routes!(list_alerts::get), OPS, &[READ]),
         row(routes!(get_alert::get), OPS, &[READ, ALERT]),
         row(routes!(acknowledge_alert::post), OPS, &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
@@ -128,7 +134,7 @@ pub(super) fn table() -> Vec<Row> {
 }
 
 /// The service, without a listener.
-pub fn router(api: Api) -> Router {
+pub fn router(api: Api, edge: &Edge) -> Router {
     let mut router = Router::new();
     let guarded = |access, methods: MethodRouter<Api>| {
         let guard = Guard { auth: api.auth.clone(), access };
@@ -153,11 +159,17 @@ pub fn router(api: Api) -> Router {
             router = router.route(&format!("{prefix}{path}"), methods.clone());
         }
     }
+    let (panics, is_tls) = (api.panics.clone(), edge.tls.is_some());
     router
         .merge(docs())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(Observe { timeout: REQUEST_TIMEOUT })
+        // The outermost first.
+        .layer((
+            MapResponseLayer::new(move |response| secured(response, is_tls)),
+            option_layer(edge.origins.layer()),
+            Observe { timeout: REQUEST_TIMEOUT, panics },
+        ))
         .with_state(api)
 }
 
