@@ -1,6 +1,6 @@
 """Opens /docs in a browser, as a person would, and makes a deposit with "Try it out".
 
-usage: docs.py URL
+usage: docs.py URL TOKEN
 """
 
 import shutil
@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 PATIENCE = 30_000
 
 
-def main(url):
+def main(url, token):
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     if browser_path is None:
         sys.exit("the pages of the document are looked at with chromium: install it")
@@ -27,6 +27,11 @@ def main(url):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
         page.goto(f"{url}/docs")
+        page.locator(".scheme-container .authorize").click()
+        dialog = page.locator(".dialog-ux")
+        dialog.locator("input[type=text]").fill(token)
+        dialog.get_by_role("button", name="Apply credentials").click()
+        dialog.get_by_role("button", name="Close").first.click()
         deposit = page.locator("#operations-wallets-deposit")
         deposit.locator(".opblock-summary-control").click()
         deposit.get_by_role("button", name="Try it out").click()
@@ -45,4 +50,4 @@ def main(url):
     print(f"{url}/docs: a deposit was made with \"Try it out\"")
 
 
-main(sys.argv[1].rstrip("/"))
+main(sys.argv[1].rstrip("/"), sys.argv[2])

@@ -22,8 +22,19 @@ def before_call(context, case, kwargs):
             del given[name]
     if case.meta is not None and case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
-    # Only a page gives it.
+    # Only a page gives the one, and the other is of the past.
     query.pop("cursor", None)
+    query.pop("at", None)
+    # A period does not end before it begins.
+    if "from" in query:
+        query.pop("to", None)
+        query.pop("before", None)
+    # An atomic bulk has a key, and its commands have none; the others the other way round.
+    if isinstance(body, dict) and "commands" in body:
+        body["atomic"] = False
+        for name in ("requestId", "clientTransactionId"):
+            body.pop(name, None)
+        headers.pop("Idempotency-Key", None)
     for names in ONE_OF:
         for name in [name for name in names if name in query][1:]:
             del query[name]

@@ -40,14 +40,33 @@ fn told(answer: &Answer, name: &str) -> (u16, String, Vec<(String, String)>) {
 /// A method, a path, headers and a body.
 type Asked = (Method, String, Vec<(&'static str, &'static str)>, Value);
 
+/// Commands to a wallet, many at once.
+fn bulk(wallet: &str, atomic: bool) -> Value {
+    let commands = [
+        json!({ "type": "withdraw", "walletId": wallet, "amount": "1" }),
+        json!({ "type": "transfer", "walletId": wallet, "toWalletId": wallet, "amount": "1" }),
+        json!({ "type": "close", "walletId": wallet }),
+    ];
+    json!({ "atomic": atomic, "commands": commands })
+}
+
 /// The requests to a wallet.
 fn requests(wallet: &str) -> Vec<Asked> {
     let mut requests = Vec::new();
     let reads = ["", "?consistency=strong", "?minPosition=1", "/history", "/history?page=1"];
-    let more = ["/history?type=deposit", "/transactions", "/transactions?page=9", "/stats?days=3"];
+    let more = [
+        "/history?type=deposit",
+        "/transactions",
+        "/transactions?page=9",
+        "/stats?days=3",
+        "/statement",
+        "/statement?format=csv",
+        "/stream",
+    ];
     for read in reads.into_iter().chain(more) {
         requests.push((Method::GET, format!("/wallets/{wallet}{read}"), vec![], Value::Null));
     }
+    requests.push((Method::GET, format!("/idempotency/{wallet}/d-1"), vec![], Value::Null));
     let transfer = json!({ "toWalletId": "mallory", "amount": "1" });
     let between = json!({ "fromWalletId": wallet, "toWalletId": "mallory", "amount": "1" });
     let to = |verb: &str| format!("/wallets/{wallet}/{verb}");
@@ -71,6 +90,10 @@ fn requests(wallet: &str) -> Vec<Asked> {
         ] {
             requests.push((Method::POST, path.clone(), headers, body.clone()));
         }
+    }
+    // The keys of bulks are the sender's own.
+    for atomic in [false, true] {
+        requests.push((Method::POST, "/bulk".to_owned(), vec![], bulk(wallet, atomic)));
     }
     // It would open the unknown one, if the wallet did not have to be there.
     let there = vec![("if-match", "*"), ("idempotency-key", "d-1")];
@@ -117,7 +140,9 @@ async fn a_wallet_of_somebody_else_is_as_one_that_was_never_opened() {
                     };
                     let (one, two) =
                         (ask(&of_foreign, &body).await, ask(&of_unknown, &other).await);
-                    assert_eq!(one.status, 404, "{method} {of_foreign} {headers:?} {body}: {one}");
+                    // A bulk says it of each command.
+                    let is_told = one.status == 404 || of_foreign == "/bulk";
+                    assert!(is_told, "{method} {of_foreign} {headers:?} {body}: {one}");
                     let (one, two) = (told(&one, foreign), told(&two, &never));
                     assert_eq!(one, two, "{method} {of_foreign} {headers:?} {body}");
                 }

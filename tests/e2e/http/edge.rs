@@ -192,7 +192,8 @@ async fn a_service_whose_edge_is_not_right_does_not_start() {
         (vec!["--tls-cert", &*key, "--tls-key", &*key], "has no PEM text of a certificate"),
         (vec!["--cors-origins", "app.example"], "`app.example` is no origin"),
     ] {
-        let serve = ["serve", "--port", "0", "--database-url", "postgres://a@127.0.0.1:1/b"];
+        let serve =
+            ["serve", "--port=0", "--auth=off", "--database-url=postgres://a@127.0.0.1:1/b"];
         let ran = run(serve.iter().chain(&arguments)).await;
         assert_eq!(ran.code, Some(1), "{arguments:?}: {ran:?}");
         assert!(ran.err.contains(complaint), "{arguments:?}: {}", ran.err);
