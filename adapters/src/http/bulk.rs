@@ -207,7 +207,7 @@ pub(super) enum Done {
     /// It did not reach the ledger.
     Malformed(Problem),
     /// It did.
-    Answered(Asked, Result<Answer, SubmitError>),
+    Answered(Box<Asked>, Result<Answer, SubmitError>),
 }
 
 /// The answer to independent commands.
@@ -225,7 +225,7 @@ pub(super) fn each(api: &Api, done: Vec<Done>) -> Result<Response, Problem> {
 
 /// A command with what its answer borrows from.
 enum Kept {
-    Accepted(Asked, Receipt, bool),
+    Accepted(Box<Asked>, Box<Receipt>, bool),
     Failed(Problem),
 }
 
@@ -237,7 +237,7 @@ fn keep(api: &Api, done: Done, positions: &mut BTreeMap<u32, u64>) -> Kept {
             Outcome::Accepted(receipt) => {
                 tell(api, &receipt);
                 reach(positions, &receipt);
-                Kept::Accepted(asked, receipt, replayed)
+                Kept::Accepted(asked, receipt.into(), replayed)
             }
             Outcome::Refused(refused) => {
                 Kept::Failed(Problem { replayed, ..asked.refused(&refused) })

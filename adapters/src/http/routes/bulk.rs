@@ -86,7 +86,7 @@ async fn each(api: &Api, call: BulkCall) -> Result<Response, Problem> {
     // There is an answer for each.
     let mut answer = || answers.next().unwrap_or(Err(SubmitError::Rejected));
     let done = asked.into_iter().map(|asked| match asked {
-        Ok(asked) => Done::Answered(asked, answer()),
+        Ok(asked) => Done::Answered(asked.into(), answer()),
         Err(problem) => Done::Malformed(problem),
     });
     bulk::each(api, done.collect())
