@@ -102,13 +102,20 @@ pub async fn ensure(
         ..Config::default()
     };
     let jetstream = jetstream(client.clone());
-    if let Ok(found) = jetstream.get_stream(stream.name).await
-        && is_as(&found.cached_info().config, &wanted)
-    {
+    if is_there(&jetstream, &wanted).await {
         return Ok(());
     }
-    jetstream.create_or_update_stream(wanted).await?;
-    Ok(())
+    match jetstream.create_or_update_stream(wanted.clone()).await {
+        Ok(_) => Ok(()),
+        // Of several at once, the server counts the space for each until one of them is created.
+        Err(_) if is_there(&jetstream, &wanted).await => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn is_there(jetstream: &jetstream::Context, wanted: &Config) -> bool {
+    let found = jetstream.get_stream(&wanted.name).await;
+    found.is_ok_and(|found| is_as(&found.cached_info().config, wanted))
 }
 
 /// Whether all that is set here is as wanted; the server fills in the rest.
