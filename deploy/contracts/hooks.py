@@ -25,6 +25,10 @@ def before_call(context, case, kwargs):
     # Only a page gives the one, and the other is of the past.
     query.pop("cursor", None)
     query.pop("at", None)
+    # Other names of fields, which exclude those of today.
+    if isinstance(body, dict):
+        for name in ("clientTransactionId", "balance", "senderWalletId", "receiverWalletId"):
+            body.pop(name, None)
     # A period does not end before it begins.
     if "from" in query:
         query.pop("to", None)
