@@ -14,9 +14,8 @@
 //! waits until the transfers before it have ended, with everything behind it: see [`Abroad`].
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use florin_domain::{Owner, WalletCommand, WalletId};
+use florin_domain::{WalletCommand, WalletId};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -24,15 +23,6 @@ use crate::command::{Answer, AtomicBulk, Command, Key, Outcome, Receipt, Request
 use crate::fingerprint::Fingerprint;
 use crate::ledger::{Ledger, SUBMIT_WAIT};
 use crate::partition::{Group, Job, Reply, Room, Submission, Task};
-
-/// Whose the keys of atomic bulks are: no wallet's, which has no such id, but that of the owner in
-/// whose name they are sent, so that nobody meets a key of somebody else.
-pub(crate) fn bulk_scope(owner: Option<&Owner>) -> Arc<str> {
-    match owner {
-        Some(owner) => format!("/bulk@{}", owner.as_str()).into(),
-        None => "/bulk".into(),
-    }
-}
 
 type Answered = Result<Answer, SubmitError>;
 
@@ -117,8 +107,7 @@ impl Group {
     fn of(bulk: AtomicBulk) -> Self {
         let AtomicBulk { commands, request_id, expected_owner, traceparent } = bulk;
         let key = request_id.map(|request_id| {
-            let scope = bulk_scope(expected_owner.as_ref());
-            (Key { scope, request_id }, Fingerprint::of_all(&commands))
+            (Key::of_bulk(expected_owner.as_ref(), request_id), Fingerprint::of_all(&commands))
         });
         let submission = |command| Submission {
             command,

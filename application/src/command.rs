@@ -89,16 +89,40 @@ impl FromStr for RequestId {
     }
 }
 
-/// Whose key it is: the wallet in the path; where a wallet is opened without saying which, that of
-/// whoever it is opened for; nobody's where several commands are sent under one key.
+/// A client's key, and whose it is: see [`Key::of_wallet`], [`Key::of_opening`] and [`Key::of_bulk`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The wallet's id; for a wallet whose id the ledger makes up, the owner in whose name that is
-    /// asked, after an `@`, which no id has, else empty; of an atomic bulk, a text that is no wallet's
-    /// id.
+    /// Whose it is.
     pub scope: Arc<str>,
     /// The client's key.
     pub request_id: RequestId,
+}
+
+impl Key {
+    /// Of the wallet in the path, or of the source of a transfer.
+    pub fn of_wallet(wallet: &WalletId, request_id: RequestId) -> Self {
+        Self { scope: wallet.as_str().into(), request_id }
+    }
+
+    /// Of whoever asks for a wallet whose id the ledger makes up.
+    pub fn of_opening(owner: Option<&Owner>, request_id: RequestId) -> Self {
+        Self::in_the_name("", owner, request_id)
+    }
+
+    /// Of whoever sends an atomic bulk.
+    pub fn of_bulk(owner: Option<&Owner>, request_id: RequestId) -> Self {
+        Self::in_the_name("/bulk", owner, request_id)
+    }
+
+    /// Of the owner in whose name it is sent, so that nobody meets a key of somebody else, or of
+    /// nobody. No id of a wallet is empty or has a `/` or an `@`.
+    fn in_the_name(of: &str, owner: Option<&Owner>, request_id: RequestId) -> Self {
+        let scope = match owner {
+            Some(owner) => format!("{of}@{}", owner.as_str()).into(),
+            None => of.into(),
+        };
+        Self { scope, request_id }
+    }
 }
 
 /// A command with what belongs to its delivery.

@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::bulk::bulk_scope;
 use crate::clock::Clock;
 use crate::command::{
     Answer, Command, Key, Request, RequestId, SubmitError, TransferState, WalletState,
@@ -129,12 +128,13 @@ impl Ledger {
         owner: Option<&Owner>,
         request_id: RequestId,
     ) -> Result<Option<KeyRecord>, SubmitError> {
-        let scopes = match wallet {
-            Some(wallet) => vec![wallet.as_str().into()],
-            None => vec![opening_scope(owner), bulk_scope(owner)],
+        let keys = match wallet {
+            Some(wallet) => vec![Key::of_wallet(wallet, request_id)],
+            None => {
+                vec![Key::of_opening(owner, request_id.clone()), Key::of_bulk(owner, request_id)]
+            }
         };
-        for scope in scopes {
-            let key = Key { scope, request_id: request_id.clone() };
+        for key in keys {
             let record = self.inner.journal.key(&key).await.map_err(|cause| {
                 tracing::warn!(%cause, "key not read");
                 SubmitError::Unavailable
@@ -184,18 +184,12 @@ impl Submission {
     }
 }
 
-/// Whose the keys of wallets without an id are. No id has an `@`.
-fn opening_scope(owner: Option<&Owner>) -> Arc<str> {
-    owner.map_or_else(|| "".into(), |owner| format!("@{}", owner.as_str()).into())
-}
-
-/// A key belongs to the wallet in the path. When the ledger makes the wallet's id up, it belongs to
-/// the owner in whose name that is asked, so that nobody meets a key of somebody else.
+/// A key belongs to the wallet in the path, if there is one.
 fn key_of(command: &Command, owner: Option<&Owner>, request_id: RequestId) -> Key {
-    let scope = match command {
-        Command::Wallet { id_is_new: true, .. } => opening_scope(owner),
-        Command::Wallet { id, .. } => id.as_str().into(),
-        Command::Transfer(transfer) => transfer.from.as_str().into(),
-    };
-    Key { scope, request_id }
+    match command {
+        Command::Wallet { id_is_new: true, .. } => Key::of_opening(owner, request_id),
+        Command::Wallet { .. } | Command::Transfer(_) => {
+            Key::of_wallet(command.wallet(), request_id)
+        }
+    }
 }

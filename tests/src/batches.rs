@@ -141,7 +141,7 @@ fn push(batch: &mut Batch, mut event: RecordedEvent) {
 
 /// A key of a wallet.
 pub fn key(wallet: &WalletId, request_id: &str) -> Key {
-    Key { scope: wallet.as_str().into(), request_id: request_id.parse().unwrap() }
+    Key::of_wallet(wallet, request_id.parse().unwrap())
 }
 
 /// The key, kept with an outcome or without one yet.

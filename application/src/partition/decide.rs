@@ -208,8 +208,7 @@ impl Context<'_> {
     }
 
     fn credit(&self, draft: &mut Draft, index: usize, leg: &CreditLeg) -> Decided {
-        let scope = leg.to.as_str().into();
-        let key = Key { scope, request_id: RequestId::of_credit(leg.transfer) };
+        let key = Key::of_wallet(&leg.to, RequestId::of_credit(leg.transfer));
         let key = (key, Fingerprint::of_credit());
         if let Some(decided) = self.kept(draft, &key) {
             return decided;
