@@ -20,6 +20,7 @@ use super::guard::Reach;
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::{Problem, Reason};
+use super::wallets::WalletAnswer;
 
 /// Says that the outcome was decided earlier, under the same key.
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -163,6 +164,36 @@ impl<'a> ReceiptAnswer<'a> {
             position: receipt.position,
             recorded_at: Time(receipt.recorded_at),
             request_id,
+        }
+    }
+}
+
+/// The body of an accepted command.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = BulkBody)]
+pub(super) enum BodyAnswer<'a> {
+    Movement(MovementAnswer<'a>),
+    Transfer(ReceiptAnswer<'a>),
+    Wallet(WalletAnswer<'a>),
+}
+
+impl<'a> BodyAnswer<'a> {
+    /// None of what no single command of a client is answered with.
+    pub(super) fn of(
+        receipt: &'a Receipt,
+        request_id: Option<&'a RequestId>,
+        reach: &Reach,
+    ) -> Option<Self> {
+        match receipt {
+            Receipt::Movement(movement) => {
+                Some(Self::Movement(MovementAnswer::of(movement, request_id)))
+            }
+            Receipt::Transfer(transfer) => {
+                Some(Self::Transfer(ReceiptAnswer::of(transfer, request_id, reach)))
+            }
+            Receipt::Wallet(state) => Some(Self::Wallet(WalletAnswer::from(state))),
+            Receipt::Leg(_) | Receipt::All(_) => None,
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{self, MovementAnswer, REPLAYED, ReceiptAnswer};
+use super::answer::{self, BodyAnswer, REPLAYED};
 use super::call::read;
 use super::code::Code;
 use super::fields::{object, request_ids};
@@ -33,7 +33,6 @@ use super::openapi::types;
 use super::position::as_of;
 use super::problem::{OfCommand, Problem};
 use super::submit::{Asked, not_of_a_command, tell};
-use super::wallets::WalletAnswer;
 use super::{key, trace};
 
 /// How many commands a bulk has at most: what one append carries in some tens of milliseconds.
@@ -192,16 +191,6 @@ struct ResultAnswer<'a> {
     problem: Option<OfCommand>,
 }
 
-/// The body of an accepted command.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = BulkBody)]
-enum BodyAnswer<'a> {
-    Movement(MovementAnswer<'a>),
-    Transfer(ReceiptAnswer<'a>),
-    Wallet(WalletAnswer<'a>),
-}
-
 /// What is known of one command.
 pub(super) enum Done {
     /// It did not reach the ledger.
@@ -301,15 +290,8 @@ fn respond<'a>(
 
 fn accepted<'a>(asked: &'a Asked, receipt: &'a Receipt, replayed: bool) -> ResultAnswer<'a> {
     let request_id = asked.request_id.as_ref();
-    let body = match receipt {
-        Receipt::Movement(movement) => {
-            BodyAnswer::Movement(MovementAnswer::of(movement, request_id))
-        }
-        Receipt::Transfer(transfer) => {
-            BodyAnswer::Transfer(ReceiptAnswer::of(transfer, request_id, &asked.reach))
-        }
-        Receipt::Wallet(state) => BodyAnswer::Wallet(WalletAnswer::from(state)),
-        Receipt::Leg(_) | Receipt::All(_) => return failed(not_of_a_command(receipt)),
+    let Some(body) = BodyAnswer::of(receipt, request_id, &asked.reach) else {
+        return failed(not_of_a_command(receipt));
     };
     let status = answer::status(receipt, asked.opens).as_u16();
     ResultAnswer { status, replayed, body: Some(body), problem: None }

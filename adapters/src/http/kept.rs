@@ -1,8 +1,7 @@
 //! What is on record for an idempotency key, as JSON: what was asked under it is told by its
 //! fingerprint, and what became of it by the answer that a repeat would be given.
 
-use axum::body::to_bytes;
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use florin_application::command::{Outcome, Receipt, RequestId, TransferState};
 use florin_application::journal::{KeptKey, KeyRecord};
@@ -13,17 +12,13 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{self, Time};
+use super::answer::{self, BodyAnswer, Time};
 use super::code::Code;
 use super::guard::Reach;
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::{Document, Member, Problem};
-use super::submit::{refused_of, tell};
-use super::wallets;
-
-/// The largest answer to a command, by far: it has names, amounts and times, and no metadata.
-const MAX_ANSWER_BYTES: usize = 16 * 1024;
+use super::submit::{not_of_a_command, refused_of, tell};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -62,7 +57,6 @@ pub(super) async fn record(
     wallet: Option<&WalletId>,
     key: &RequestId,
     reach: &Reach,
-    uri: &Uri,
 ) -> Result<Response, Problem> {
     let owner = reach.owner()?;
     // Of somebody else's wallet, nothing is on record.
@@ -78,12 +72,11 @@ pub(super) async fn record(
         None => None,
     };
     let at = place(&kept, transfer.as_ref());
-    let outcome = match kept.outcome.as_deref() {
-        Some(outcome) => {
-            Some(body(api, wallet, key, (reach, uri), outcome, transfer.as_ref()).await?)
-        }
-        None => None,
-    };
+    if let Some(Outcome::Accepted(receipt)) = kept.outcome.as_deref() {
+        tell(api, receipt);
+    }
+    let outcome = kept.outcome.as_deref();
+    let outcome = outcome.map(|outcome| body(wallet, key, reach, outcome, transfer.as_ref()));
     let answer = KeyAnswer {
         wallet_id: wallet,
         key,
@@ -97,7 +90,7 @@ pub(super) async fn record(
         partition: at.map(|(partition, _)| partition),
         position: at.map(|(_, position)| position),
         recorded_at: Time(recorded_at),
-        outcome,
+        outcome: outcome.transpose()?,
     };
     let at: Vec<(u32, u64)> = at.into_iter().collect();
     Ok(as_of(answer::json(StatusCode::OK, &answer)?, &at))
@@ -126,58 +119,27 @@ fn place_of(receipt: &Receipt) -> Option<(u32, u64)> {
 }
 
 /// The body of the answer, written by whatever writes the answer itself.
-async fn body(
-    api: &Api,
+fn body(
     wallet: Option<&WalletId>,
     key: &RequestId,
-    (reach, uri): (&Reach, &Uri),
+    reach: &Reach,
     outcome: &Outcome,
     transfer: Option<&TransferState>,
 ) -> Result<Box<RawValue>, Problem> {
-    match outcome {
-        Outcome::Accepted(receipt) => {
-            tell(api, receipt);
-            match receipt {
-                Receipt::All(receipts) => {
-                    let mut bodies = Vec::with_capacity(receipts.len());
-                    for receipt in receipts {
-                        bodies.push(body_of(receipt, None, reach, uri).await?);
-                    }
-                    raw(answer::text(&bodies)?)
-                }
-                receipt @ (Receipt::Wallet(_)
-                | Receipt::Movement(_)
-                | Receipt::Transfer(_)
-                | Receipt::Leg(_)) => body_of(receipt, Some(key), reach, uri).await,
-            }
+    let one =
+        |receipt, key| BodyAnswer::of(receipt, key, reach).ok_or_else(|| not_of_a_command(receipt));
+    let text = match outcome {
+        Outcome::Accepted(Receipt::All(receipts)) => {
+            let bodies: Result<Vec<_>, _> = receipts.iter().map(|each| one(each, None)).collect();
+            answer::text(&bodies?)?
         }
+        Outcome::Accepted(receipt) => answer::text(&one(receipt, Some(key))?)?,
         Outcome::Refused(refused) => {
             let target = transfer.map(|transfer| &transfer.details.to);
             let problem = refused_of(refused, wallet, target);
-            raw(answer::text(&Document { problem: &problem, trace: None })?)
+            answer::text(&Document { problem: &problem, trace: None })?
         }
-    }
-}
-
-/// The body of one command's answer.
-async fn body_of(
-    receipt: &Receipt,
-    key: Option<&RequestId>,
-    reach: &Reach,
-    uri: &Uri,
-) -> Result<Box<RawValue>, Problem> {
-    let response = match receipt {
-        Receipt::Wallet(state) => wallets::state(StatusCode::OK, state)?,
-        Receipt::Movement(movement) => answer::movement(movement, key)?,
-        Receipt::Transfer(receipt) => answer::receipt(receipt, key, uri, reach)?,
-        // Under a key of the ledger's own, which no client can name; and no bulk is in another.
-        Receipt::Leg(_) | Receipt::All(_) => return Err(Problem::internal()),
     };
-    let body = to_bytes(response.into_body(), MAX_ANSWER_BYTES).await;
-    raw(body.map_err(|_| Problem::internal())?.to_vec())
-}
-
-fn raw(text: Vec<u8>) -> Result<Box<RawValue>, Problem> {
     let text = String::from_utf8(text).map_err(|_| Problem::internal())?;
     RawValue::from_string(text).map_err(|_| Problem::internal())
 }

@@ -2,7 +2,6 @@
 //! was to be opened without saying which.
 
 use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 
 use crate::http::Api;
@@ -28,7 +27,6 @@ pub(super) async fn get(
     State(api): State<Api>,
     KeyPath { key, .. }: KeyPath,
     reach: Reach,
-    uri: Uri,
 ) -> Result<Response, Problem> {
-    kept::record(&api, None, &key, &reach, &uri).await
+    kept::record(&api, None, &key, &reach).await
 }

@@ -1,7 +1,6 @@
 //! `GET /idempotency/{walletId}/{key}`: what is on record for a wallet's idempotency key.
 
 use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 
 use crate::http::Api;
@@ -29,7 +28,6 @@ pub(super) async fn get(
     State(api): State<Api>,
     KeyPath { wallet, key }: KeyPath,
     reach: Reach,
-    uri: Uri,
 ) -> Result<Response, Problem> {
-    kept::record(&api, wallet.as_ref(), &key, &reach, &uri).await
+    kept::record(&api, wallet.as_ref(), &key, &reach).await
 }
