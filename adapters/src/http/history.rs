@@ -18,6 +18,7 @@ use uuid::Uuid;
 use utoipa::{IntoParams, ToSchema};
 
 use super::answer::{self, Time};
+use super::guard::Reach;
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::Problem;
@@ -340,6 +341,15 @@ pub(super) struct PageAnswer<E> {
     total: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stale_since: Option<Time>,
+}
+
+/// The keys of those who sent the money are theirs: whoever may ask of their own wallets only is told
+/// of no other.
+pub(super) fn withhold_keys(reach: &Reach, entries: &mut [Entry]) {
+    if *reach != Reach::Any {
+        let from_others = entries.iter_mut().filter(|entry| entry.kind == Kind::TransferIn);
+        from_others.for_each(|entry| entry.request_id = None);
+    }
 }
 
 /// A page in the words of this ledger.

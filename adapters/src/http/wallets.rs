@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use utoipa::{IntoParams, ToSchema};
 
+use super::Api;
 use super::answer::{self, Time};
 use super::code::Code;
 use super::guard::{Reach, insufficient};
@@ -104,6 +105,17 @@ impl<'a> From<&'a WalletRow> for WalletAnswer<'a> {
 /// A wallet that a read model does not know, up to a position.
 pub(super) fn unknown(id: &WalletId, partition: u32, position: u64) -> Response {
     as_of(wallet_not_found(id).into_response(), &[(partition, position)])
+}
+
+/// Whether the read model knows the wallet, and it may be asked of; for what does not say whose it is.
+pub(super) async fn is_covered(
+    api: &Api,
+    id: &WalletId,
+    least: u64,
+    reach: &Reach,
+) -> Result<bool, Problem> {
+    let wallet = api.reads.wallet(id, least).await?.wallet;
+    Ok(wallet.is_some_and(|wallet| reach.covers_row(&wallet.row)))
 }
 
 /// A text that Postgres keeps as JSON.

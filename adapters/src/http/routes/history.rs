@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use florin_domain::WalletId;
-use florin_projections::history::{Kind, Page};
+use florin_projections::history::Page;
 
 use crate::http::Api;
 use crate::http::guard::Reach;
@@ -53,16 +53,10 @@ pub(super) async fn page(
     let least = least.in_partition(partition);
     let mut page = api.reads.history(id, least, filter, *place, *limit).await?;
     // A wallet without entries may be one that was never opened; the entries do not say whose it is.
-    if page.entries.is_empty() || *reach != Reach::Any {
-        let wallet = api.reads.wallet(id, least).await?.wallet;
-        if !wallet.is_some_and(|wallet| reach.covers_row(&wallet.row)) {
-            return Ok(wallets::unknown(id, partition, page.at.position));
-        }
+    let is_to_be_asked = page.entries.is_empty() || *reach != Reach::Any;
+    if is_to_be_asked && !wallets::is_covered(api, id, least, reach).await? {
+        return Ok(wallets::unknown(id, partition, page.at.position));
     }
-    if *reach != Reach::Any {
-        // The keys of those who sent the money are theirs.
-        let from_others = page.entries.iter_mut().filter(|entry| entry.kind == Kind::TransferIn);
-        from_others.for_each(|entry| entry.request_id = None);
-    }
+    history::withhold_keys(reach, &mut page.entries);
     render(id, partition, &page)
 }

@@ -5,10 +5,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
-use florin_projections::history::Kind;
-
 use crate::http::Api;
 use crate::http::guard::Reach;
+use crate::http::history;
 use crate::http::openapi::parameters::{FromPosition, WalletInPath};
 use crate::http::path::WalletPath;
 use crate::http::position::Least;
@@ -53,11 +52,6 @@ pub(super) async fn get(
         return Ok(wallets::unknown(&id, partition, found.position));
     };
     let mut statement = api.reads.statement(&id, least, asked.period).await?;
-    if reach != Reach::Any {
-        // The keys of those who sent the money are theirs.
-        let from_others =
-            statement.entries.iter_mut().filter(|entry| entry.kind == Kind::TransferIn);
-        from_others.for_each(|entry| entry.request_id = None);
-    }
+    history::withhold_keys(&reach, &mut statement.entries);
     statement::answer(&id, &wallet.row, asked, &statement)
 }

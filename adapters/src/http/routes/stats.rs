@@ -34,10 +34,7 @@ pub(super) async fn get(
     let least = least.in_partition(partition);
     let summary = api.reads.stats(&id, least, stats::days(&uri)?).await?;
     // The sums do not say whose they are.
-    let is_covered = reach == Reach::Any || {
-        let wallet = api.reads.wallet(&id, least).await?.wallet;
-        wallet.is_some_and(|wallet| reach.covers_row(&wallet.row))
-    };
+    let is_covered = reach == Reach::Any || wallets::is_covered(&api, &id, least, &reach).await?;
     match &summary.stats {
         Some(sums) if is_covered => stats::summary(&id, partition, sums, &summary),
         Some(_) | None => Ok(wallets::unknown(&id, partition, summary.at.position)),
