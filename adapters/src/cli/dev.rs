@@ -60,7 +60,7 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     // Before the work of starting servers: is the port free?
     let listener = TcpListener::bind((args.listen.host, args.listen.port)).await?;
     let stack = Stack::start(&args.data.data_dir).await?;
-    let ended = serve(&args, rules, (auth, edge), &stack, listener).await;
+    let ended = serve(&args, rules, auth, edge, &stack, listener).await;
     stack.stop().await;
     ended?;
     Ok(ExitCode::SUCCESS)
@@ -70,7 +70,8 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
 async fn serve(
     args: &DevArgs,
     rules: fraud::Settings,
-    (auth, edge): (Auth, Edge),
+    auth: Auth,
+    edge: Edge,
     stack: &Stack,
     listener: TcpListener,
 ) -> Result<(), Failure> {

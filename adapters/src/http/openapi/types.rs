@@ -16,6 +16,7 @@ use florin_domain::Currency;
 use florin_domain::fraud::Rule;
 use florin_domain::ids::{MAX_OPERATOR, MAX_OWNER, MAX_REASON, MAX_WALLET_ID};
 
+use florin_projections::history::Kind;
 use florin_projections::models;
 
 use crate::http::answer::Time;
@@ -39,8 +40,8 @@ fn printable(max: usize) -> ObjectBuilder {
 }
 
 /// One of these texts.
-fn names(names: &[&str]) -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names.iter().copied()))
+fn names<'n>(names: impl IntoIterator<Item = &'n str>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names))
 }
 
 macro_rules! described {
@@ -173,41 +174,37 @@ described! {
         .examples([json!("2026-01-31")]);
 
     /// Which way a movement went.
-    Direction = names(&["deposit", "withdrawal"]);
+    Direction = names(["deposit", "withdrawal"]);
 
     /// How far a transfer came.
-    Phase = names(&["initiated", "debited", "completed", "compensated", "failed"]);
+    Phase = names(["initiated", "debited", "completed", "compensated", "failed"]);
 
     /// Whether a wallet may move: a frozen one only takes money in.
-    Status = names(&["active", "frozen", "closed"]);
+    Status = names(["active", "frozen", "closed"]);
 
     /// What moved the money.
-    EntryType = names(&["deposit", "withdrawal", "transfer_in", "transfer_out", "transfer_refund"]);
+    EntryType = names(Kind::ALL.map(Kind::name));
 
     /// What moved the money, whichever way.
-    TransactionType = names(&["deposit", "withdrawal", "transfer"]);
+    TransactionType = names(["deposit", "withdrawal", "transfer"]);
 
     /// Into the wallet or out of it.
-    Way = names(&["in", "out"]);
+    Way = names(["in", "out"]);
 
     /// How far what an entry belongs to has come.
-    EntryStatus = names(&["pending", "completed", "failed"]);
+    EntryStatus = names(["pending", "completed", "failed"]);
 
     /// How far people are with an alert.
-    AlertState = names(&["open", "acknowledged", "dismissed"]);
+    AlertState = names(["open", "acknowledged", "dismissed"]);
 
     /// What became of a dead letter.
-    LetterState = names(&["open", "replayed", "discarded"]);
+    LetterState = names(["open", "replayed", "discarded"]);
 
     /// A rule that finds fraud.
-    RuleName = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(Rule::ALL.iter().map(|rule| rule.as_str())));
+    RuleName = names(Rule::ALL.iter().map(|rule| rule.as_str()));
 
     /// A read model.
-    ProjectionName = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(models::all().iter().map(|model| model.name())));
+    ProjectionName = names(models::all().iter().map(|model| model.name()));
 
     /// Kinds of entries, with commas between.
     EntryTypes = ObjectBuilder::new()
@@ -216,13 +213,13 @@ described! {
         .examples([json!("deposit,transfer_in")]);
 
     /// How a statement is written.
-    StatementFormat = names(&["json", "csv", "html"]);
+    StatementFormat = names(["json", "csv", "html"]);
 
     /// What is known of a key's request.
-    KeyState = names(&["in-progress", "accepted", "refused"]);
+    KeyState = names(["in-progress", "accepted", "refused"]);
 
     /// From which side a wallet is read.
-    Consistency = names(&["eventual", "strong"]);
+    Consistency = names(["eventual", "strong"]);
 
     /// A problem, as the reason of something else.
     ProblemReason = ObjectBuilder::new()
