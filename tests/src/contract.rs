@@ -73,6 +73,18 @@ fn template(path: &str) -> Option<&'static str> {
     found.first().copied()
 }
 
+/// The path of an operation with names that nobody has. A stream that is opened does not end, so it is
+/// asked for after what is no position.
+pub fn nobodys(path: &str, operation: &Value) -> String {
+    let parts = path.split('/');
+    let named = parts.map(|part| if part.starts_with('{') { "nobody" } else { part });
+    let path = named.collect::<Vec<_>>().join("/");
+    match operation["responses"]["200"]["content"].get("text/event-stream") {
+        Some(_) => path + "?lastEventId=none",
+        None => path,
+    }
+}
+
 /// Fails the test if the document does not have this answer.
 ///
 /// # Panics

@@ -8,6 +8,7 @@ mod tokens;
 mod users_wallet;
 
 use florin_adapters::http::openapi;
+use florin_tests::contract::nobodys;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -23,17 +24,6 @@ struct Operation {
     scopes: Option<Vec<String>>,
 }
 
-/// The path with names that nobody has. A stream that is opened does not end, so it is asked for what
-/// is no position.
-fn named(path: &str, operation: &Value) -> String {
-    let names = ["{id}", "{walletId}", "{key}"];
-    let mut path = names.iter().fold(path.to_owned(), |path, name| path.replace(name, "nobody"));
-    if operation["responses"]["200"]["content"].get("text/event-stream").is_some() {
-        path += "?lastEventId=none";
-    }
-    path
-}
-
 fn operations() -> Vec<Operation> {
     let document: Value = serde_json::from_str(&openapi::text().unwrap()).unwrap();
     let mut operations = Vec::new();
@@ -45,7 +35,7 @@ fn operations() -> Vec<Operation> {
             operations.push(Operation {
                 id: operation["operationId"].as_str().unwrap().to_owned(),
                 method: Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
-                path: named(path, operation),
+                path: nobodys(path, operation),
                 scopes: (!security.is_empty()).then_some(scopes),
             });
         }

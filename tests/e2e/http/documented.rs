@@ -2,6 +2,7 @@
 //! other test here: each answer is held against it.
 
 use florin_adapters::http::openapi;
+use florin_tests::contract::nobodys;
 use florin_tests::service::Service;
 use reqwest::Method;
 use serde_json::Value;
@@ -21,13 +22,6 @@ async fn the_served_document_is_the_committed_one() {
     service.finish().await;
 }
 
-/// The path with a name for every parameter.
-fn named(path: &str) -> String {
-    let parts = path.split('/');
-    let named = parts.map(|part| if part.starts_with('{') { "nobody" } else { part });
-    named.collect::<Vec<_>>().join("/")
-}
-
 #[tokio::test]
 async fn every_documented_operation_is_served_under_every_prefix() {
     let service = Service::start(1).await;
@@ -36,11 +30,7 @@ async fn every_documented_operation_is_served_under_every_prefix() {
         for (method, operation) in item.as_object().unwrap() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             for prefix in ["", "/v1"] {
-                let mut path = format!("{prefix}{}", named(path));
-                if operation["responses"]["200"]["content"].get("text/event-stream").is_some() {
-                    // A stream that is opened does not end.
-                    path += "?lastEventId=none";
-                }
+                let path = format!("{prefix}{}", nobodys(path, operation));
                 let answer = service.call(method.clone(), &path).await;
                 let is_served = answer.status != 405 && answer.body["code"] != "not-found";
                 assert!(is_served, "{method} {path}: {answer}");
