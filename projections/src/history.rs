@@ -9,6 +9,8 @@
 //!
 //! A transfer's stream lies in its source's partition, so its end finds the entry there.
 
+#[macro_use]
+mod sql;
 mod read;
 mod save;
 mod statement;

@@ -204,17 +204,9 @@ fn total(row: &PgRow, left: Option<u64>, filter: &Filter) -> Result<Option<u64>,
 /// One statement, so one moment: the checkpoint, the range of entries, and those that pass.
 ///
 /// `low` to `top` is the range by time, `high` where this page begins, `floor` where its scan ends.
-const PAGE: &str = "
-WITH bounds AS MATERIALIZED (
-  SELECT c.position AS checkpoint, p.since AS stale_since,
-         CASE WHEN $3 IS NULL THEN 1 ELSE first_entry_since($1, $3) END AS low,
-         CASE WHEN $4 IS NULL
-              THEN coalesce((SELECT max(m.entry) FROM movements m WHERE m.wallet_id = $1), 0)
-              ELSE first_entry_since($1, $4) - 1 END AS top
-    FROM (SELECT) AS one
-    LEFT JOIN checkpoints c ON c.projection = 'history' AND c.partition = $2
-    LEFT JOIN parked_wallets p ON p.projection = 'history' AND p.partition = $2
-                              AND p.wallet_id = $1),
+const PAGE: &str = concat!(
+    bounds!(),
+    ",
 scan AS MATERIALIZED (
   SELECT b.*, h.high, greatest(b.low, h.high - $7 + 1) AS floor
     FROM bounds b,
@@ -232,9 +224,9 @@ counted AS MATERIALIZED (
 SELECT s.*, c.counted, m.*
   FROM scan s CROSS JOIN counted c
   LEFT JOIN LATERAL (
-    SELECT m.entry, m.type, m.status, m.failure, m.amount, m.currency, m.balance_after,
-           m.counterparty, m.reference, m.request_id, m.metadata, m.partition, m.position,
-           m.recorded_at
+    SELECT ",
+    columns!(),
+    "
       FROM movements m
      WHERE m.wallet_id = $1 AND m.entry BETWEEN s.floor AND s.high
        AND ($8::text[] IS NULL OR m.type = ANY ($8))
@@ -242,7 +234,8 @@ SELECT s.*, c.counted, m.*
        AND ($10::numeric IS NULL OR m.amount <= $10)
        AND ($11::text IS NULL OR m.counterparty = $11)
      ORDER BY m.entry DESC LIMIT $12 OFFSET $13) AS m ON true
- ORDER BY m.entry DESC";
+ ORDER BY m.entry DESC"
+);
 
 pub(super) fn entry(row: &PgRow) -> Result<Entry, sqlx::Error> {
     let currency = currency(row)?;

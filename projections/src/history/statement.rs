@@ -95,8 +95,8 @@ pub async fn statement(
     if let Some(first) = rows.first() {
         statement.at = ReadAt::from_row(first)?;
         statement.opening = first.try_get::<Option<Decimal>, _>("opening")?.unwrap_or_default();
-        let (low, high): (i64, i64) = (first.try_get("low")?, first.try_get("high")?);
-        statement.count = unsigned(high - low + 1);
+        let (low, top): (i64, i64) = (first.try_get("low")?, first.try_get("top")?);
+        statement.count = unsigned(top - low + 1);
     }
     for row in &rows {
         if row.try_get::<Option<i64>, _>("entry")?.is_some() {
@@ -108,28 +108,21 @@ pub async fn statement(
 
 /// One statement, so one moment: the checkpoint, the range of entries, the balance before it, and the
 /// entries if they are not too many.
-const STATEMENT: &str = "
-WITH bounds AS MATERIALIZED (
-  SELECT c.position AS checkpoint, p.since AS stale_since,
-         CASE WHEN $3 IS NULL THEN 1 ELSE first_entry_since($1, $3) END AS low,
-         CASE WHEN $4 IS NULL
-              THEN coalesce((SELECT max(m.entry) FROM movements m WHERE m.wallet_id = $1), 0)
-              ELSE first_entry_since($1, $4) - 1 END AS high
-    FROM (SELECT) AS one
-    LEFT JOIN checkpoints c ON c.projection = 'history' AND c.partition = $2
-    LEFT JOIN parked_wallets p ON p.projection = 'history' AND p.partition = $2
-                              AND p.wallet_id = $1)
+const STATEMENT: &str = concat!(
+    bounds!(),
+    "
 SELECT b.*, before.balance_after AS opening, m.*
   FROM bounds b
   LEFT JOIN movements before ON before.wallet_id = $1 AND before.entry = b.low - 1
   LEFT JOIN LATERAL (
-    SELECT m.entry, m.type, m.status, m.failure, m.amount, m.currency, m.balance_after,
-           m.counterparty, m.reference, m.request_id, m.metadata, m.partition, m.position,
-           m.recorded_at
+    SELECT ",
+    columns!(),
+    "
       FROM movements m
-     WHERE m.wallet_id = $1 AND m.entry BETWEEN b.low AND b.high AND b.high - b.low < $5
+     WHERE m.wallet_id = $1 AND m.entry BETWEEN b.low AND b.top AND b.top - b.low < $5
      ORDER BY m.entry) AS m ON true
- ORDER BY m.entry";
+ ORDER BY m.entry"
+);
 
 #[cfg(test)]
 mod tests {
