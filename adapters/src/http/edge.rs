@@ -134,15 +134,18 @@ fn origin(text: &str) -> Result<HeaderValue, NoOrigin> {
     value.ok_or_else(|| NoOrigin(text.to_owned()))
 }
 
-/// Adds to an answer what browsers are to know.
+/// Adds to an answer what browsers are to know. One that has a policy of its own keeps it.
 pub(super) fn secured(mut response: Response, is_tls: bool) -> Response {
     let headers = response.headers_mut();
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let (is_page, is_answer) = (kind.starts_with("text/html"), kind.starts_with("application/"));
+    let is_page = kind.starts_with("text/html") && !headers.contains_key(CONTENT_SECURITY_POLICY);
+    // Of the documentation: all else may have money in it.
+    let is_file = ["text/css", "text/javascript", "image/"].iter().any(|of| kind.starts_with(of));
+    let may_be_kept = is_page || is_file;
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(CONTENT_SECURITY_POLICY, if is_page { OWN } else { NOTHING });
-    if is_answer {
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(if is_page { OWN } else { NOTHING });
+    if !may_be_kept {
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
     if is_tls {

@@ -257,6 +257,7 @@ async fn a_statement_is_written_as_the_client_accepts_it() {
         assert_eq!(answer.expect(200).header("content-type"), Some(kind), "{accept} {format}");
         assert_eq!(answer.header("vary"), Some("accept"));
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("florin-position"), Some("0-2"));
         let disposition =
             kind.starts_with("text/csv").then_some("attachment; filename=\"statement-w.csv\"");
@@ -328,6 +329,7 @@ async fn a_page_shows_what_clients_wrote_and_obeys_none_of_it() {
     assert!(text.contains("Closing balance") && text.contains("5.00"), "{text}");
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert!(!policy.contains("script-src"), "that of the documentation: {policy}");
     service.finish().await;
 }
 

@@ -14,7 +14,6 @@ mod page;
 use axum::body::Body;
 use axum::http::header::{
     CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, VARY,
-    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
@@ -112,7 +111,6 @@ pub(super) fn answer(
             with(response, CONTENT_SECURITY_POLICY, policy)
         }
     };
-    response = with(response, X_CONTENT_TYPE_OPTIONS, "nosniff");
     response = with(response, VARY, "accept");
     Ok(as_of(response, &[(wallet.partition, statement.at.position)]))
 }
