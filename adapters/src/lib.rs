@@ -1,6 +1,7 @@
 //! Everything that touches the world: HTTP, Postgres, NATS, the clock, configuration, the command
 //! line and the binary `florin`.
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod clock;

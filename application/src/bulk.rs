@@ -105,7 +105,7 @@ impl Ledger {
 
 impl Group {
     fn of(bulk: AtomicBulk) -> Self {
-        let AtomicBulk { commands, request_id, expected_owner, traceparent } = bulk;
+        let AtomicBulk { commands, request_id, expected_owner, origin } = bulk;
         let key = request_id.map(|request_id| {
             (Key::of_bulk(expected_owner.as_ref(), request_id), Fingerprint::of_all(&commands))
         });
@@ -114,7 +114,7 @@ impl Group {
             key: key.clone(),
             expected_version: None,
             expected_owner: expected_owner.clone(),
-            traceparent: traceparent.clone(),
+            origin: origin.clone(),
         };
         Self { submissions: commands.into_iter().map(submission).collect(), key }
     }

@@ -20,6 +20,8 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::audit::Origin;
+
 /// The longest idempotency key: half of an index key, and longer than any UUID or ULID with a prefix.
 pub const MAX_REQUEST_ID: usize = 255;
 
@@ -137,8 +139,8 @@ pub struct Request {
     /// In whose name it is asked: the wallet must be theirs, or is opened as theirs. To all others it
     /// is as one that was never opened. `None` may ask of any wallet.
     pub expected_owner: Option<Owner>,
-    /// The W3C trace context that the client sent, kept with the events.
-    pub traceparent: Option<Arc<str>>,
+    /// Where it comes from, kept with the events.
+    pub origin: Origin,
 }
 
 /// Commands that take effect together: all of them or none, in one append.
@@ -151,7 +153,7 @@ pub struct AtomicBulk {
     /// As of a [`Request`].
     pub expected_owner: Option<Owner>,
     /// As of a [`Request`].
-    pub traceparent: Option<Arc<str>>,
+    pub origin: Origin,
 }
 
 /// What can be asked of the ledger.

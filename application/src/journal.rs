@@ -15,6 +15,7 @@ use florin_domain::journal::{GENESIS, Hash, RecordedEvent};
 use florin_domain::{TransferId, WalletId};
 use thiserror::Error;
 
+use crate::audit::AuditRow;
 use crate::command::{Key, Outcome};
 use crate::fingerprint::Fingerprint;
 pub use crate::record::{TransferRecord, WalletRecord};
@@ -84,6 +85,8 @@ pub struct Batch {
     pub events: Vec<RecordedEvent>,
     /// The keys that are used for the first time.
     pub keys: Vec<KeptKey>,
+    /// The calls by which the commands of the batch came.
+    pub calls: Vec<AuditRow>,
     /// The transfers that are under way from now on.
     pub started: Vec<TransferId>,
     /// The transfers that no longer are.
@@ -99,6 +102,7 @@ impl Batch {
             recorded_at,
             events: Vec::new(),
             keys: Vec::new(),
+            calls: Vec::new(),
             started: Vec::new(),
             finished: Vec::new(),
         }

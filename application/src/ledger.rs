@@ -176,11 +176,10 @@ impl Ledger {
 
 impl Submission {
     pub(crate) fn of(request: Request) -> Self {
-        let Request { command, request_id, expected_version, expected_owner, traceparent } =
-            request;
+        let Request { command, request_id, expected_version, expected_owner, origin } = request;
         let owner = expected_owner.as_ref();
         let key = request_id.map(|id| (key_of(&command, owner, id), Fingerprint::of(&command)));
-        Self { command, key, expected_version, expected_owner, traceparent }
+        Self { command, key, expected_version, expected_owner, origin }
     }
 }
 

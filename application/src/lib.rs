@@ -7,6 +7,7 @@
 //!                                 └─ saga ◀┘
 //! ```
 
+pub mod audit;
 mod bulk;
 pub mod clock;
 pub mod command;
@@ -19,6 +20,7 @@ mod record;
 mod saga;
 pub mod snapshots;
 
+pub use audit::Origin;
 pub use clock::Clock;
 pub use command::{Answer, AtomicBulk, Command, Request, SubmitError};
 pub use journal::Journal;

@@ -9,6 +9,7 @@ use florin_domain::journal::RecordedEvent;
 use florin_domain::{TransferId, WalletId};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use crate::audit::AuditRow;
 use crate::command::Key;
 use crate::journal::{
     AppendError, Batch, Head, Journal, JournalError, KeptKey, KeyRecord, MAX_TAIL,
@@ -27,6 +28,7 @@ struct Data {
     partitions: Vec<Vec<RecordedEvent>>,
     /// With when each was recorded.
     keys: HashMap<Key, (KeptKey, DateTime<Utc>)>,
+    calls: Vec<AuditRow>,
     /// By transfer, the partition that drives it.
     unfinished: BTreeMap<TransferId, u32>,
 }
@@ -37,6 +39,7 @@ impl MemoryJournal {
         let data = Data {
             partitions: vec![Vec::new(); partitions as usize],
             keys: HashMap::new(),
+            calls: Vec::new(),
             unfinished: BTreeMap::new(),
         };
         let gates = (0..partitions).map(|_| Arc::default()).collect();
@@ -46,6 +49,11 @@ impl MemoryJournal {
     /// Every event of a partition.
     pub fn events(&self, partition: u32) -> Vec<RecordedEvent> {
         self.data().partition(partition).to_vec()
+    }
+
+    /// Every call that is on record.
+    pub fn calls(&self) -> Vec<AuditRow> {
+        self.data().calls.clone()
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {
@@ -106,6 +114,11 @@ impl Data {
         }
         for kept in &batch.keys {
             self.keys.insert(kept.key.clone(), (kept.clone(), batch.recorded_at));
+        }
+        for row in &batch.calls {
+            if self.calls.iter().all(|known| known.entry.call.id != row.entry.call.id) {
+                self.calls.push(row.clone());
+            }
         }
         self.unfinished.extend(batch.started.iter().map(|id| (*id, batch.partition)));
         for id in &batch.finished {

@@ -1,5 +1,6 @@
 //! What is kept with every event besides its payload: the request it answers, what it belongs to,
-//! and the trace it was part of. Written here once, read by whoever follows the journal.
+//! the trace it was part of, and the record of its call. Written here once, read by whoever follows
+//! the journal.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ pub struct EventMetadata<'a> {
     /// W3C trace context, when the client sent one.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<Cow<'a, str>>,
+    /// The record of the call by which its command came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_id: Option<Uuid>,
 }
 
 impl<'a> EventMetadata<'a> {
@@ -30,7 +34,7 @@ impl<'a> EventMetadata<'a> {
 
     /// As it is stored.
     pub fn to_json(&self) -> Arc<str> {
-        // Three texts have a JSON form whatever they hold.
+        // Four texts have a JSON form whatever they hold.
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned()).into()
     }
 }

@@ -3,7 +3,7 @@
 use florin_application::command::{
     Leg, Movement, NewTransfer, Outcome, Receipt, Refused, TransferReceipt, WalletState,
 };
-use florin_application::{Answer, AtomicBulk, Command, Request};
+use florin_application::{Answer, AtomicBulk, Command, Origin, Request};
 use florin_domain::wallet::{Close, Deposit, Freeze, Open, Unfreeze, Withdraw};
 use florin_domain::{
     Currency, Metadata, Refusal, TransactionId, TransferId, WalletCommand, WalletId, partition_of,
@@ -30,7 +30,7 @@ pub fn request(command: Command) -> Request {
         request_id: None,
         expected_version: None,
         expected_owner: None,
-        traceparent: None,
+        origin: Origin::default(),
     }
 }
 
@@ -143,7 +143,7 @@ pub fn refused(answer: Answer) -> (Refusal, Option<TransferId>) {
 
 /// Commands of which all take effect or none, without a key.
 pub fn atomic(commands: Vec<Command>) -> AtomicBulk {
-    AtomicBulk { commands, request_id: None, expected_owner: None, traceparent: None }
+    AtomicBulk { commands, request_id: None, expected_owner: None, origin: Origin::default() }
 }
 
 /// The same under a key.

@@ -27,6 +27,7 @@ pub fn batch(partition: u32, expected: Head) -> Batch {
         expected,
         recorded_at: now(),
         events: vec![],
+        calls: vec![],
         keys: vec![],
         started: vec![],
         finished: vec![],

@@ -6,11 +6,12 @@
 use std::io;
 use std::sync::Arc;
 
+use florin_adapters::audit::{AuditDesk, AuditLog, Secrets};
 use florin_adapters::auth::Auth;
 use florin_adapters::clock::SystemClock;
 use florin_adapters::dead_letters::DeadLetterDesk;
 use florin_adapters::fraud::FraudDesk;
-use florin_adapters::http::{Api, BulkRoom, Dependencies, Edge, Panics, serve};
+use florin_adapters::http::{Api, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
 use florin_adapters::live::{Bounds, Live};
 use florin_adapters::nats::stream::StreamSettings;
 use florin_adapters::postgres::PostgresJournal;
@@ -38,6 +39,7 @@ pub struct Service {
     store: Store,
     ledger: Ledger,
     worker: Option<Worker>,
+    log: AuditLog,
     url: String,
     client: Client,
     stop: Option<oneshot::Sender<()>>,
@@ -94,6 +96,12 @@ impl Service {
         Self::behind(store, &Settings::default(), models::all(), front).await
     }
 
+    /// One that keeps these out of its record of calls.
+    pub async fn keeping_secret(names: &str) -> Self {
+        let front = Front { secrets: Secrets::read(names).unwrap(), ..Front::default() };
+        Self::behind(Store::postgres(1).await, &Settings::default(), models::all(), front).await
+    }
+
     async fn behind(
         store: Store,
         settings: &Settings,
@@ -103,11 +111,13 @@ impl Service {
         let Store::Postgres(journal, urls) = &store else {
             panic!("the service keeps its journal in Postgres");
         };
-        let Front { auth, bounds, edge, client } = front;
+        let Front { auth, bounds, edge, client, secrets } = front;
         let pool = journal.pool().clone();
         let reads = Reads::start(&urls.service, journal.partitions(), CACHED_BALANCES).unwrap();
         let health = Dependencies { postgres: pool.clone(), reads: reads.clone(), nats: None };
         let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
+        let log = AuditLog::start(pool.clone());
+        let recorder = Recorder { log: log.clone(), secrets: Arc::new(secrets) };
         let api = Api {
             ledger: ledger.clone(),
             reads,
@@ -115,6 +125,8 @@ impl Service {
             panics: Panics::default(),
             auto_open: settings.auto_open,
             auth,
+            calls: AuditDesk::new(pool.clone()),
+            recorder: Some(recorder),
             fraud: FraudDesk::new(pool.clone()),
             dead_letters: DeadLetterDesk::new(pool.clone(), reader(&store), models.clone()),
             reports: ReportDesk::new(
@@ -137,7 +149,7 @@ impl Service {
         let stopped = async move { stopped.await.unwrap_or_default() };
         let serving = tokio::spawn(serve(listener, api, edge, stopped));
         let end = End { is_reached: false };
-        Self { store, ledger, worker, url, client, stop: Some(stop), serving, end }
+        Self { store, ledger, worker, log, url, client, stop: Some(stop), serving, end }
     }
 
     /// The journal under it.
@@ -239,6 +251,7 @@ impl Service {
         if let Some(worker) = self.worker.take() {
             worker.stop().await;
         }
+        self.log.stop().await;
         self.store
     }
 
@@ -259,6 +272,7 @@ struct Front {
     bounds: Bounds,
     edge: Edge,
     client: Client,
+    secrets: Secrets,
 }
 
 impl Default for Front {
@@ -268,6 +282,7 @@ impl Default for Front {
             bounds: Bounds::SERVICE,
             edge: Edge::default(),
             client: Client::new(),
+            secrets: Secrets::read("").unwrap(),
         }
     }
 }

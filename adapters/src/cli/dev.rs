@@ -6,14 +6,12 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::Failure;
-use super::service::{Service, Work, asked_to_stop, authentication};
-use crate::auth::Auth;
+use super::service::{Front, Service, Work, asked_to_stop, authentication};
 use crate::config::{
-    AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs,
-    PartitionArgs, ReadArgs, StreamArgs,
+    AuditArgs, AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs,
+    NatsArgs, PartitionArgs, ReadArgs, StreamArgs,
 };
 use crate::dev::Stack;
-use crate::http::Edge;
 use crate::postgres::migrate;
 use crate::telemetry;
 
@@ -40,6 +38,8 @@ pub(super) struct DevArgs {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
+    audit: AuditArgs,
+    #[command(flatten)]
     edge: EdgeArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -51,16 +51,17 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
-    let (rules, edge) = (args.fraud.settings()?, args.edge.edge()?);
+    let rules = args.fraud.settings()?;
+    let (edge, secrets) = (args.edge.edge()?, args.audit.secrets()?);
     let settings = args.auth.settings(AuthMode::Off)?;
     if settings.is_none() && !args.listen.host.is_loopback() {
         return Err(OPEN_TO_ALL.into());
     }
-    let auth = authentication(settings).await?;
+    let front = Front { auth: authentication(settings).await?, edge, secrets };
     // Before the work of starting servers: is the port free?
     let listener = TcpListener::bind((args.listen.host, args.listen.port)).await?;
     let stack = Stack::start(&args.data.data_dir).await?;
-    let ended = serve(&args, rules, auth, edge, &stack, listener).await;
+    let ended = serve(&args, rules, front, &stack, listener).await;
     stack.stop().await;
     ended?;
     Ok(ExitCode::SUCCESS)
@@ -70,15 +71,14 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
 async fn serve(
     args: &DevArgs,
     rules: fraud::Settings,
-    auth: Auth,
-    edge: Edge,
+    front: Front,
     stack: &Stack,
     listener: TcpListener,
 ) -> Result<(), Failure> {
     let urls = stack.urls();
     let partitions = args.partitions.partitions;
     migrate(&urls.database_admin, partitions).await?;
-    let scheme = if edge.tls.is_some() { "https" } else { "http" };
+    let scheme = if front.edge.tls.is_some() { "https" } else { "http" };
     let florin_url = format!("{scheme}://{}", listener.local_addr()?);
     let env_file = stack.write_env_file(&florin_url)?;
     tracing::info!(url = florin_url, env_file = %env_file.display(), "florin dev");
@@ -88,8 +88,7 @@ async fn serve(
         nats: NatsArgs { nats_url: Some(urls.nats.clone()) },
         ledger: args.ledger.clone(),
         reads: args.reads.clone(),
-        auth,
-        edge,
+        front,
         listener,
         work: args.work.then(|| Work { streams: args.streams.settings(), rules }),
     };

@@ -4,10 +4,10 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::Failure;
-use super::service::{Service, asked_to_stop, authentication};
+use super::service::{Front, Service, asked_to_stop, authentication};
 use crate::config::{
-    AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs,
-    PartitionArgs, ReadArgs,
+    AuditArgs, AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, ListenArgs, LogArgs,
+    NatsArgs, PartitionArgs, ReadArgs,
 };
 use crate::telemetry;
 
@@ -29,6 +29,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     listen: ListenArgs,
     #[command(flatten)]
+    audit: AuditArgs,
+    #[command(flatten)]
     edge: EdgeArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -43,8 +45,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         nats: args.nats,
         ledger: args.ledger,
         reads: args.reads,
-        auth,
-        edge: args.edge.edge()?,
+        front: Front { auth, edge: args.edge.edge()?, secrets: args.audit.secrets()? },
         listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
         work: None,
     };

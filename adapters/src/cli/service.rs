@@ -10,12 +10,13 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use crate::audit::{AuditDesk, AuditLog, Secrets};
 use crate::auth::{self, Auth};
 use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
-use crate::http::{Api, BulkRoom, Dependencies, Edge, Panics, serve};
+use crate::http::{Api, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
 use crate::live::Live;
 use crate::nats;
 use crate::nats::stream::StreamSettings;
@@ -33,6 +34,14 @@ pub(super) struct Work {
     pub(super) rules: fraud::Settings,
 }
 
+/// How a service meets its callers.
+pub(super) struct Front {
+    pub(super) auth: Auth,
+    pub(super) edge: Edge,
+    /// What is taken out of calls before they are recorded, if they are.
+    pub(super) secrets: Option<Secrets>,
+}
+
 /// What a service is made of.
 pub(super) struct Service {
     pub(super) database_url: String,
@@ -40,8 +49,7 @@ pub(super) struct Service {
     pub(super) nats: NatsArgs,
     pub(super) ledger: LedgerArgs,
     pub(super) reads: ReadArgs,
-    pub(super) auth: Auth,
-    pub(super) edge: Edge,
+    pub(super) front: Front,
     pub(super) listener: TcpListener,
     /// Whether the work behind the front door runs here too, and how it keeps its streams.
     pub(super) work: Option<Work>,
@@ -74,15 +82,23 @@ impl Service {
         }
         let health = Dependencies { postgres: journal.pool().clone(), reads: reads.clone(), nats };
         let pool = journal.pool().clone();
+        let Front { auth, edge, secrets } = self.front;
+        let recorder = secrets.map(|secrets| Recorder {
+            log: AuditLog::start(pool.clone()),
+            secrets: Arc::new(secrets),
+        });
+        let log = recorder.as_ref().map(|recorder| recorder.log.clone());
         let api = Api {
             ledger,
             reads,
             live,
             panics: Panics::default(),
             auto_open: settings.auto_open,
-            auth: self.auth,
+            auth,
             health: Arc::new(health),
             bulks: BulkRoom::default(),
+            calls: AuditDesk::new(pool.clone()),
+            recorder,
             fraud: FraudDesk::new(pool.clone()),
             dead_letters: DeadLetterDesk::new(
                 pool.clone(),
@@ -92,9 +108,12 @@ impl Service {
             reports: ReportDesk::new(pool, Arc::new(journal), Arc::new(SystemClock)),
         };
         tracing::info!(address = %self.listener.local_addr()?, "serving");
-        let served = serve(self.listener, api, self.edge, shutdown).await;
+        let served = serve(self.listener, api, edge, shutdown).await;
         if let Some(worker) = worker {
             worker.stop().await;
+        }
+        if let Some(log) = log {
+            log.stop().await;
         }
         Ok(served?)
     }

@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use florin_application::command::{Outcome, RequestId};
-use florin_application::{Command, Ledger, Request, SubmitError};
+use florin_application::{Command, Ledger, Origin, Request, SubmitError};
 use florin_domain::WalletCommand;
 use florin_domain::fraud::{Alert, Rule, Settings};
 use florin_domain::wallet::Freeze;
@@ -117,7 +117,7 @@ impl FreezePolicy {
             request_id: Some(RequestId::of_freeze(alert.rule, alert.event)),
             expected_version: None,
             expected_owner: None,
-            traceparent: None,
+            origin: Origin::default(),
         };
         let (id, wallet) = (&alert.id, &alert.wallet);
         match self.ledger.submit(request).await {

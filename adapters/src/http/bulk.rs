@@ -13,8 +13,8 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use florin_application::SubmitError;
 use florin_application::command::{Answer, Command, Outcome, Receipt, RequestId};
+use florin_application::{Origin, SubmitError};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -24,6 +24,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::answer::{self, BodyAnswer, REPLAYED};
+use super::audit::Ticket;
 use super::call::read;
 use super::code::Code;
 use super::fields::{object, request_ids};
@@ -62,7 +63,8 @@ pub(super) struct BulkCall {
     pub(super) commands: Vec<Box<RawValue>>,
     /// The key of the whole.
     pub(super) request_id: Option<RequestId>,
-    pub(super) traceparent: Option<Arc<str>>,
+    traceparent: Option<Arc<str>>,
+    ticket: Option<Ticket>,
     /// Of which wallets it may ask.
     pub(super) reach: Reach,
     /// Held until the bulk is answered.
@@ -86,6 +88,7 @@ impl FromRequest<Api> for BulkCall {
         let room = Arc::clone(&api.bulks.0).try_acquire_owned();
         let room = room.map_err(|_| Problem::from(SubmitError::Busy))?;
         let reach = request.extensions_mut().remove().unwrap_or(Reach::Nothing);
+        let ticket = request.extensions_mut().remove();
         let headers = std::mem::take(request.headers_mut());
         if IfMatch::of(&headers)?.is_some() {
             let why = "A bulk has no condition, nor have its commands: send it without If-Match.";
@@ -109,7 +112,15 @@ impl FromRequest<Api> for BulkCall {
         }
         let traceparent = trace::traceparent(&headers).map(Arc::from);
         let commands = commands(frame.commands)?;
-        Ok(Self { is_atomic, commands, request_id, traceparent, reach, _room: room })
+        Ok(Self { is_atomic, commands, request_id, traceparent, ticket, reach, _room: room })
+    }
+}
+
+impl BulkCall {
+    /// Where its commands come from; recorded with this status.
+    pub(super) fn origin(&self, status: fn(&Outcome) -> u16) -> Origin {
+        let audit = self.ticket.as_ref().map(|ticket| ticket.audit(status));
+        Origin { traceparent: self.traceparent.clone(), audit }
     }
 }
 

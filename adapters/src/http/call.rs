@@ -6,8 +6,10 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use florin_application::command::RequestId;
+use florin_application::Origin;
+use florin_application::command::{Outcome, RequestId};
 
+use super::audit::Ticket;
 use super::code::Code;
 use super::fields::Fields;
 use super::guard::Reach;
@@ -31,7 +33,9 @@ pub(super) struct Call {
     /// Its condition.
     pub(super) if_match: Option<IfMatch>,
     /// The trace that it belongs to.
-    pub(super) traceparent: Option<Arc<str>>,
+    traceparent: Option<Arc<str>>,
+    /// The record of it, where there is one.
+    ticket: Option<Ticket>,
     /// Of which wallets it may ask.
     pub(super) reach: Reach,
 }
@@ -42,13 +46,22 @@ impl<S: Send + Sync> FromRequest<S> for Call {
     async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
         let headers = std::mem::take(request.headers_mut());
         let reach = request.extensions_mut().remove().unwrap_or(Reach::Nothing);
+        let ticket = request.extensions_mut().remove();
         let uri = request.uri().clone();
         let if_match = IfMatch::of(&headers)?;
         let body = read(request, &headers, state, MAX_BODY_BYTES).await?;
         let mut fields = Fields::parse(&body)?;
         let request_id = key::agreed(&headers, fields.request_ids()?)?;
         let traceparent = trace::traceparent(&headers).map(Arc::from);
-        Ok(Self { uri, fields, request_id, if_match, traceparent, reach })
+        Ok(Self { uri, fields, request_id, if_match, traceparent, ticket, reach })
+    }
+}
+
+impl Call {
+    /// Where its command comes from; recorded with these statuses.
+    pub(super) fn origin(&self, status: fn(&Outcome) -> u16) -> Origin {
+        let audit = self.ticket.as_ref().map(|ticket| ticket.audit(status));
+        Origin { traceparent: self.traceparent.clone(), audit }
     }
 }
 

@@ -25,6 +25,7 @@ use florin_application::command::WalletState;
 use florin_domain::Owner;
 use florin_projections::balance::WalletRow;
 
+use super::audit::Ticket;
 use super::code::Code;
 use super::problem::{Member, Problem};
 use crate::auth::{Auth, Caller, Rejected, Scope, Verifier};
@@ -166,6 +167,9 @@ pub(super) async fn admit(
         (Auth::Jwt(verifier), access) => {
             match verified(verifier, access, request.headers()).await {
                 Ok((caller, reach)) => {
+                    if let Some(ticket) = request.extensions().get::<Ticket>() {
+                        ticket.is_of(&caller);
+                    }
                     request.extensions_mut().insert(caller);
                     reach
                 }

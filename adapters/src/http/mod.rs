@@ -23,6 +23,7 @@
 //! | `standings` | how far the read models are, as JSON |
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
 //! | `dead_letters` | what read models could not apply: what is asked of it, and as JSON |
+//! | `audit`, `calls` | the record of each POST; what is asked of it, and as JSON |
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
 //! | `openapi` | the document of all this |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
@@ -39,8 +40,10 @@
 
 mod alerts;
 mod answer;
+mod audit;
 mod bulk;
 mod call;
+mod calls;
 mod client_address;
 mod code;
 pub(crate) mod dead_letters;
@@ -77,6 +80,7 @@ use std::sync::Arc;
 
 use florin_application::Ledger;
 
+use crate::audit::AuditDesk;
 use crate::auth::Auth;
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
@@ -84,6 +88,7 @@ use crate::live::Live;
 use crate::reads::Reads;
 use crate::reports::ReportDesk;
 
+pub use audit::Recorder;
 pub use bulk::BulkRoom;
 pub use edge::{Edge, NoOrigin, Origins};
 pub use health::{Dependencies, Health, Missing};
@@ -115,6 +120,10 @@ pub struct Api {
     pub panics: Panics,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
+    /// Where calls on record are looked up.
+    pub calls: AuditDesk,
+    /// By whom calls are recorded, where they are.
+    pub recorder: Option<Recorder>,
     /// How many bulks are in memory.
     pub bulks: BulkRoom,
 }

@@ -1,5 +1,5 @@
 //! The layer around every route: a trace id, a bound on time, a net under panics, problems written
-//! out, and one line in the log for each request. The line has the route and not the path, and no
+//! out, one line in the log for each request, and the record of each POST. The line has the route and not the path, and no
 //! bodies.
 
 use std::any::Any;
@@ -17,6 +17,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tower::{Layer, Service};
 
+use super::audit::{Recorder, Ticket};
 use super::problem::Problem;
 use super::trace::TraceId;
 
@@ -54,13 +55,16 @@ pub(super) struct Observe {
     pub(super) timeout: Duration,
     /// Where panics are counted.
     pub(super) panics: Panics,
+    /// By whom calls are recorded, where they are.
+    pub(super) recorder: Option<Recorder>,
 }
 
 impl<S> Layer<S> for Observe {
     type Service = Observed<S>;
 
     fn layer(&self, route: S) -> Observed<S> {
-        Observed { route, timeout: self.timeout, panics: self.panics.clone() }
+        let Self { timeout, panics, recorder } = self.clone();
+        Observed { route, timeout, panics, recorder }
     }
 }
 
@@ -70,6 +74,7 @@ pub(super) struct Observed<S> {
     route: S,
     timeout: Duration,
     panics: Panics,
+    recorder: Option<Recorder>,
 }
 
 impl<S> Service<Request> for Observed<S>
@@ -86,7 +91,8 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let line = Line::begin(&request);
+        let mut line = Line::begin(&request);
+        let request = line.record(self.recorder.as_ref(), request);
         let answered = AssertUnwindSafe(self.route.call(request)).catch_unwind();
         let answered = tokio::time::timeout(self.timeout, answered);
         let panics = self.panics.clone();
@@ -110,6 +116,7 @@ struct Line {
     started: Instant,
     status: u16,
     code: Option<&'static str>,
+    ticket: Option<Ticket>,
 }
 
 impl Line {
@@ -121,7 +128,16 @@ impl Line {
             started: Instant::now(),
             status: CLIENT_LEFT,
             code: None,
+            ticket: None,
         }
+    }
+
+    /// Lets the request be recorded, at the latest when it is abandoned.
+    fn record(&mut self, recorder: Option<&Recorder>, request: Request) -> Request {
+        let Some(recorder) = recorder else { return request };
+        let (ticket, request) = recorder.admit(request, self.trace);
+        self.ticket = ticket;
+        request
     }
 
     fn panicked(&self, panic: &(dyn Any + Send), panics: u64) -> Response {
@@ -153,6 +169,9 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.close(self.status, self.status != CLIENT_LEFT);
+        }
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(
             target: "http",
@@ -209,7 +228,11 @@ mod tests {
             .route("/wallets/{id}", get(async || "{}"))
             .route("/never", get(std::future::pending::<()>))
             .route("/panic", get(async || -> () { panic!("a secret") }))
-            .layer(Observe { timeout: Duration::from_millis(50), panics: panics.clone() });
+            .layer(Observe {
+                timeout: Duration::from_millis(50),
+                panics: panics.clone(),
+                recorder: None,
+            });
         let request = Request::get(path).body(Body::empty()).unwrap();
         let patience = Duration::from_millis(if path.ends_with("?left") { 5 } else { 5000 });
         let answer = tokio::time::timeout(patience, routes.oneshot(request)).await;

@@ -29,6 +29,10 @@ pub(super) struct AlertPath(pub(super) String);
 #[derive(Debug)]
 pub(super) struct LetterPath(pub(super) LetterId);
 
+/// `{id}` of a call on record.
+#[derive(Debug)]
+pub(super) struct CallPath(pub(super) Uuid);
+
 /// `{walletId}`, where there is one, and `{key}` of an idempotency key.
 #[derive(Debug)]
 pub(super) struct KeyPath {
@@ -107,6 +111,20 @@ impl<S: Send + Sync> FromRequestParts<S> for LetterPath {
                 Code::InvalidDeadLetterId,
                 "A dead letter id is <projection>:<partition>:<position>, such as balance:0:123: \
                  correct the path.",
+            )
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for CallPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        id(parts, state).await.map(Self).ok_or_else(|| {
+            Problem::new(
+                Code::InvalidCallId,
+                "The id of a call is a UUID, as `auditId` in the metadata of an event: correct the \
+                 path.",
             )
         })
     }

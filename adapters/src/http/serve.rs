@@ -242,7 +242,7 @@ mod tests {
             .route("/long", get(long))
             .route("/echo", post(echo))
             .route("/whence", get(whence))
-            .layer(Observe { timeout: REQUEST, panics: Panics::default() });
+            .layer(Observe { timeout: REQUEST, panics: Panics::default(), recorder: None });
         let stopped = async move { stopped.await.unwrap_or_default() };
         let running = tokio::spawn(serve_within(bounds, listener, router, edge, stopped));
         Server { address, running, stop, begun, finish }

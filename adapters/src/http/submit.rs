@@ -7,6 +7,7 @@ use florin_domain::{Refusal, WalletCommand, WalletId};
 
 use super::Api;
 use super::answer::{self, REPLAYED};
+use super::audit;
 use super::call::Call;
 use super::guard::Reach;
 use super::if_match::IfMatch;
@@ -23,12 +24,14 @@ pub(super) fn of_wallet(id: WalletId, command: WalletCommand) -> Command {
 pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Response, Problem> {
     let asked = Asked::of(&command, call.request_id.as_ref(), &call.reach);
     let expected_owner = call.reach.owner()?.cloned();
+    let status = if asked.opens { audit::of_opening } else { audit::of_command };
+    let origin = call.origin(status);
     let request = Request {
         command,
         request_id: call.request_id,
         expected_version: call.if_match.and_then(IfMatch::version),
         expected_owner,
-        traceparent: call.traceparent,
+        origin,
     };
     let Answer { outcome, replayed } = api.ledger.submit(request).await?;
     match outcome {

@@ -102,6 +102,8 @@ fn api(health: Arc<dyn Health>) -> Api {
         live: Live::start(url, 1).unwrap(),
         auto_open: true,
         auth: Auth::Off,
+        calls: AuditDesk::new(nowhere.clone()),
+        recorder: None,
         fraud: FraudDesk::new(nowhere.clone()),
         dead_letters: DeadLetterDesk::new(nowhere.clone(), Arc::new(Nowhere), models::all()),
         reports: ReportDesk::new(nowhere, Arc::new(Nowhere), Arc::new(SystemClock)),

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue};
 const TRACEPARENT_LENGTH: usize = 55;
 
 /// The 32 hex digits of a trace id.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TraceId([u8; 32]);
 
 impl TraceId {

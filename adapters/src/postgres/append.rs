@@ -5,7 +5,7 @@
 //! commit, whatever the size of the batch. Positions count on from the expected head, so they are
 //! dense and in commit order by construction.
 
-use std::sync::LazyLock;
+mod statement;
 
 use chrono::DateTime;
 use florin_application::command::Outcome;
@@ -13,76 +13,16 @@ use florin_application::journal::{AppendError, Batch, Head, JournalError, KeptKe
 use sqlx::PgConnection;
 use sqlx::error::DatabaseError;
 
+use super::calls::{Columns, in_order};
 use super::row::signed;
-
-/// The arrays are taken apart in the list of a select, row by row: in a FROM each would be copied as
-/// a whole first, which costs a sixth of the insert without its indexes.
-const HEAD_AND_EVENTS: &str = "
-WITH head AS (
-  UPDATE partitions SET head_position = $3, head_hash = $4
-   WHERE partition = $1 AND head_position = $2
-  RETURNING partition),
-appended AS (
-  INSERT INTO events (partition, position, recorded_at, aggregate_type, aggregate_id, sequence,
-                      event_type, event_version, payload, metadata, balance, hash)
-  SELECT e.partition, $2 + e.number, $5, e.aggregate_type, e.aggregate_id, e.sequence, e.event_type,
-         e.event_version, e.payload::json, e.metadata::json, e.balance::numeric, e.hash
-    FROM (SELECT head.partition, generate_series(1, cardinality($6::text[])) AS number,
-                 unnest($6::text[]) AS aggregate_type, unnest($7::text[]) AS aggregate_id,
-                 unnest($8::bigint[]) AS sequence, unnest($9::text[]) AS event_type,
-                 unnest($10::text[]) AS event_version, unnest($11::text[]) AS payload,
-                 unnest($12::text[]) AS metadata, unnest($13::text[]) AS balance,
-                 unnest($14::bytea[]) AS hash
-            FROM head) e)";
-
-const KEYS: &str = ",
-kept AS (
-  INSERT INTO idempotency_keys (wallet_id, request_id, fingerprint, outcome, transfer_id, recorded_at)
-  SELECT k.wallet_id, k.request_id, k.fingerprint, k.outcome::json, k.transfer_id, $5
-    FROM head, unnest($15::text[], $16::text[], $17::bytea[], $18::text[], $19::uuid[])
-         AS k (wallet_id, request_id, fingerprint, outcome, transfer_id))";
-
-const TRANSFERS: &str = ",
-started AS (
-  INSERT INTO unfinished_transfers (transfer_id, partition)
-  SELECT t.transfer_id, head.partition FROM head, unnest($20::uuid[]) AS t (transfer_id)),
-finished AS (
-  DELETE FROM unfinished_transfers USING head
-   WHERE transfer_id = ANY ($21::uuid[]))";
-
-/// Wakes followers on the channel `florin_journal`, with `<partition>:<head>`.
-const NOTIFY: &str = "
-SELECT pg_notify('florin_journal', head.partition || ':' || $3) FROM head";
-
-/// Most batches have no transfer between partitions, and some no keys: the parts that a batch does
-/// not need are left out, which saves Postgres starting and ending them.
-static STATEMENTS: LazyLock<[String; 3]> = LazyLock::new(|| {
-    [
-        format!("{HEAD_AND_EVENTS}{NOTIFY}"),
-        format!("{HEAD_AND_EVENTS}{KEYS}{NOTIFY}"),
-        format!("{HEAD_AND_EVENTS}{KEYS}{TRANSFERS}{NOTIFY}"),
-    ]
-});
+use statement::Parts;
 
 /// Appends the batch, if the head is where it was decided.
 pub(super) async fn append(
     connection: &mut PgConnection,
     batch: &Batch,
 ) -> Result<(), AppendError> {
-    let [events_only, with_keys, with_transfers] = &*STATEMENTS;
-    let transfers = !(batch.started.is_empty() && batch.finished.is_empty());
-    let statement = match (transfers, batch.keys.is_empty()) {
-        (true, _) => with_transfers,
-        (false, false) => with_keys,
-        (false, true) => events_only,
-    };
-    let mut query = bind_events(sqlx::query(statement), batch);
-    if transfers || !batch.keys.is_empty() {
-        query = bind_keys(query, batch)?;
-    }
-    if transfers {
-        query = bind_transfers(query, batch);
-    }
+    let query = bind(batch, Parts::of(batch))?;
     match query.fetch_optional(connection).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(AppendError::Moved),
@@ -98,15 +38,28 @@ pub(super) async fn warm_up(
 ) -> Result<(), AppendError> {
     let expected = Head { position: u64::MAX, ..Head::EMPTY };
     let batch = Batch::new(partition, expected, DateTime::UNIX_EPOCH);
-    let [events_only, with_keys, _] = &*STATEMENTS;
-    let moved = bind_events(sqlx::query(events_only), &batch).execute(&mut *connection).await;
-    moved.map_err(classify)?;
-    let moved = bind_keys(bind_events(sqlx::query(with_keys), &batch), &batch)?;
-    moved.execute(connection).await.map_err(classify)?;
+    for parts in Parts::ORDINARY {
+        bind(&batch, parts)?.execute(&mut *connection).await.map_err(classify)?;
+    }
     Ok(())
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+pub(super) type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// The statement of these parts, with what the batch has for each of them.
+fn bind(batch: &Batch, parts: Parts) -> Result<Query<'_>, AppendError> {
+    let mut query = bind_events(sqlx::query(parts.statement()), batch);
+    if parts.calls {
+        query = Columns::of(&in_order(&batch.calls)).bind(query);
+    }
+    if parts.keys {
+        query = bind_keys(query, batch)?;
+    }
+    if parts.transfers {
+        query = bind_transfers(query, batch);
+    }
+    Ok(query)
+}
 
 fn bind_events<'q>(query: Query<'q>, batch: &'q Batch) -> Query<'q> {
     let events = &batch.events;

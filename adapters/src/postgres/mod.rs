@@ -7,6 +7,7 @@
 //! | `journal` | the ledger-wide port: transfers by id, snapshots |
 //! | `partition` | the port of one writer: its own connection, the lock, reconnecting |
 //! | `append` | the one statement of a batch |
+//! | `calls` | the record of calls |
 //! | `load` | wallets by snapshot and tail, kept keys |
 //! | `row` | rows to recorded events |
 //! | `follow` | the journal in order, for whoever reads all of it |
@@ -17,6 +18,7 @@
 //! | `wake` | waiting for a notification, and not too long |
 
 mod append;
+pub mod calls;
 mod connect;
 pub mod follow;
 pub mod heads;

@@ -85,10 +85,12 @@ impl Context<'_> {
         if let Some(decided) = submission.key.as_ref().and_then(|key| self.kept(draft, key)) {
             return decided;
         }
+        let before = draft.extent();
         let decided = self.carry_out(draft, submission);
         if let Some(key) = &submission.key {
             keep(draft, index, key, &decided, on_record(&submission.command, draft));
         }
+        record_call(draft, before, submission, &decided);
         decided
     }
 
@@ -96,9 +98,13 @@ impl Context<'_> {
         if let Some(decided) = group.key.as_ref().and_then(|key| self.kept(draft, key)) {
             return decided;
         }
+        let before = draft.extent();
         let decided = self.all_or_none(draft, group);
         if let Some(key) = &group.key {
             keep(draft, index, key, &decided, None);
+        }
+        if let Some(first) = group.submissions.first() {
+            record_call(draft, before, first, &decided);
         }
         decided
     }
@@ -256,7 +262,8 @@ impl Submission {
         EventMetadata {
             request_id: self.key.as_ref().map(|(key, _)| key.request_id.as_str().into()),
             correlation_id,
-            traceparent: self.traceparent.as_deref().map(Into::into),
+            traceparent: self.origin.traceparent.as_deref().map(Into::into),
+            audit_id: self.origin.audit.as_ref().map(|audit| audit.entry.call.id),
         }
         .to_json()
     }
@@ -317,6 +324,28 @@ fn keep(
     };
     let kept = KeptKey { key: key.clone(), fingerprint: *fingerprint, outcome, transfer };
     draft.keep(kept, index);
+}
+
+/// Records the call of a decision by which something is written.
+fn record_call(
+    draft: &mut Draft,
+    before: (usize, usize),
+    submission: &Submission,
+    decided: &Decided,
+) {
+    let Some(audit) = submission.origin.audit.as_ref().filter(|_| draft.extent() != before) else {
+        return;
+    };
+    match decided {
+        Decided::Outcome(outcome) => draft.record_call(audit, outcome),
+        Decided::InFlight(transfer) => draft.record_call(audit, &transfer.told()),
+        // By these nothing is written.
+        Decided::Replay(_)
+        | Decided::SameAs(_)
+        | Decided::Failed(_)
+        | Decided::Wallet(_)
+        | Decided::Transfers(_) => {}
+    }
 }
 
 /// Malformed requests and conflicts are no outcomes: mended, they may be sent under the same key.

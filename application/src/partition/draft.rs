@@ -3,7 +3,7 @@
 //! A draft works on copies: the wallets and transfers in it become the partition's state when the
 //! append has succeeded, and are dropped when it has not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, Utc};
@@ -13,9 +13,11 @@ use florin_domain::{
 };
 use rust_decimal::Decimal;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::state::State;
-use crate::command::{Key, Leg};
+use crate::audit::{Audit, AuditRow};
+use crate::command::{Key, Leg, Outcome};
 use crate::journal::{Batch, KeptKey, TransferRecord, WalletRecord};
 
 /// The aggregate that an event belongs to, as the journal names it.
@@ -32,6 +34,8 @@ pub(super) struct Draft {
     pub(super) key_owners: HashMap<Key, (usize, usize)>,
     /// The keys of jobs that came to nothing that is kept: an earlier outcome may be kept under them.
     pub(super) unkept: Vec<Key>,
+    /// The calls that are recorded with the batch.
+    recorded: HashSet<Uuid>,
 }
 
 /// Where a draft was before a group of commands.
@@ -54,6 +58,7 @@ impl Draft {
             transfers: HashMap::new(),
             key_owners: HashMap::new(),
             unkept: Vec::new(),
+            recorded: HashSet::new(),
         }
     }
 
@@ -137,6 +142,19 @@ impl Draft {
     pub(super) fn keep(&mut self, kept: KeptKey, job: usize) {
         self.key_owners.insert(kept.key.clone(), (job, self.batch.keys.len()));
         self.batch.keys.push(kept);
+    }
+
+    /// How much is drafted to be written: events and keys.
+    pub(super) fn extent(&self) -> (usize, usize) {
+        (self.batch.events.len(), self.batch.keys.len())
+    }
+
+    /// Records the call of a command with what follows of it; once, of however many commands it is.
+    pub(super) fn record_call(&mut self, audit: &Audit, told: &Outcome) {
+        if audit.entry.kept_as().is_none() && self.recorded.insert(audit.entry.call.id) {
+            let status = (audit.status)(told);
+            self.batch.calls.push(AuditRow { entry: Arc::clone(&audit.entry), status });
+        }
     }
 
     /// The way back from what is drafted of these wallets from here on.

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use florin_domain::{Amount, Metadata, Owner, Refusal, TransferId, WalletId};
 use tokio::sync::oneshot;
 
+use crate::audit::Origin;
 use crate::command::{Answer, Command, Key, Leg, SubmitError, WalletState};
 use crate::fingerprint::Fingerprint;
 use crate::journal::TransferRecord;
@@ -87,7 +88,7 @@ pub(crate) struct Submission {
     pub(crate) key: Option<(Key, Fingerprint)>,
     pub(crate) expected_version: Option<u64>,
     pub(crate) expected_owner: Option<Owner>,
-    pub(crate) traceparent: Option<Arc<str>>,
+    pub(crate) origin: Origin,
 }
 
 /// The commands of an atomic bulk, under one key.

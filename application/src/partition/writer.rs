@@ -25,6 +25,7 @@ use super::gathered::{Gathered, Sheet};
 use super::state::{State, Undo};
 use super::transfer::Rules;
 use super::{Job, Jobs};
+use crate::audit::AuditRow;
 use crate::clock::Clock;
 use crate::command::{Key, SubmitError};
 use crate::journal::{AppendError, Batch, JournalError, KeptKey, PartitionJournal, Tail};
@@ -224,7 +225,10 @@ impl Writer {
         let undo = self.state.assume(draft);
         let appended = self.append_assumed(&draft.batch, behind).await;
         match &appended {
-            Ok(()) => self.offer_snapshots(undo),
+            Ok(()) => {
+                draft.batch.calls.iter().for_each(AuditRow::kept);
+                self.offer_snapshots(undo);
+            }
             Err(_) => {
                 self.state.undo(undo, &draft.batch.keys);
                 behind.sheet = None;

@@ -37,6 +37,8 @@ const NEEDS: &[(&str, &str)] = &[
     ("get_users_wallet", ""),
     ("list_alerts", "ops"),
     ("get_alert", "ops"),
+    ("get_call", "ops"),
+    ("list_calls", "ops"),
     ("acknowledge_alert", "ops"),
     ("dismiss_alert", "ops"),
     ("get_projections", "ops"),

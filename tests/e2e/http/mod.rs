@@ -1,6 +1,7 @@
 //! The contract over HTTP, row by row: real server, real Postgres.
 
 mod amounts;
+mod audit;
 mod bulk;
 mod documented;
 mod edge;

@@ -1,6 +1,7 @@
 //! The ledger over its journal: in memory and in Postgres, with one partition and with four.
 
 mod atomic;
+mod audit;
 mod bulk;
 mod commands;
 mod contention;

@@ -42,6 +42,9 @@ parameters! {
         pattern(r"^[a-z]{1,32}:(0|[1-9]\d{0,8}):(0|[1-9]\d{0,17})$", "balance:0:123"),
     )];
 
+    /// `{id}` of a call on record.
+    CallInPath = [in_path("The call, as `auditId` in the metadata of its events.", uuid())];
+
     /// `{walletId}` and `{key}` of an idempotency key.
     KeyInPath = [
         parameter(

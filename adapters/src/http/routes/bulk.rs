@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::{close, deposit, freeze, open, transfer, unfreeze, withdraw};
 use crate::auth::Scope;
 use crate::http::Api;
+use crate::http::audit;
 use crate::http::bulk::{self, BulkCall, Done, Item};
 use crate::http::code::Code;
 use crate::http::fields::{Fields, missing, object};
@@ -68,6 +69,7 @@ pub(super) async fn post(State(api): State<Api>, call: BulkCall) -> Result<Respo
 
 async fn each(api: &Api, call: BulkCall) -> Result<Response, Problem> {
     let owner = call.reach.owner()?;
+    let origin = call.origin(audit::of_each);
     let mut requests = Vec::with_capacity(call.commands.len());
     let mut send = |Item { command, request_id }| {
         let asked = Asked::of(&command, request_id.as_ref(), &call.reach);
@@ -76,7 +78,7 @@ async fn each(api: &Api, call: BulkCall) -> Result<Response, Problem> {
             request_id,
             expected_version: None,
             expected_owner: owner.cloned(),
-            traceparent: call.traceparent.clone(),
+            origin: origin.clone(),
         });
         asked
     };
@@ -102,8 +104,8 @@ async fn all(api: &Api, call: BulkCall) -> Result<Response, Problem> {
     let asked = |command| Asked::of(command, request_id.as_ref(), &call.reach);
     let asked = commands.iter().map(asked).collect();
     let expected_owner = call.reach.owner()?.cloned();
-    let traceparent = call.traceparent.clone();
-    let bulk = AtomicBulk { commands, request_id, expected_owner, traceparent };
+    let origin = call.origin(audit::of_command);
+    let bulk = AtomicBulk { commands, request_id, expected_owner, origin };
     let answered = api.ledger.submit_all(bulk).await;
     bulk::all(api, asked, answered)
 }

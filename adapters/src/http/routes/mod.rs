@@ -10,6 +10,7 @@ mod dismiss_alert;
 mod document;
 mod freeze;
 mod get_alert;
+mod get_call;
 mod get_dead_letter;
 mod get_free_key;
 mod get_key;
@@ -17,6 +18,7 @@ mod get_transfer;
 mod get_wallet;
 mod history;
 mod list_alerts;
+mod list_calls;
 mod list_dead_letters;
 mod list_wallets;
 mod livez;
@@ -50,8 +52,8 @@ use super::edge::{Edge, secured};
 use super::guard::{Access, Guard, admit};
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
-    ALERT, AMOUNT, ANY, BODY, BULK, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN,
-    OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
+    ALERT, AMOUNT, ANY, BODY, BULK, CALL, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY,
+    OPEN, OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
 };
 use super::problem::Problem;
 use crate::auth::Scope;
@@ -126,6 +128,8 @@ pub(super) fn table() -> Vec<Row> {
             OPS,
             &[BODY, LETTER, DECISION, &[Code::DeadLetterSettled]],
         ),
+        row(routes!(list_calls::get), OPS, &[&[Code::InvalidParameter]]),
+        row(routes!(get_call::get), OPS, &[CALL]),
         row(routes!(users_wallet::get), Access::Anybody, &[READ, &[Code::WalletNotFound]]),
         row(routes!(livez::get), Access::Public, &[]),
         row(routes!(readyz::get), Access::Public, &[]),
@@ -159,7 +163,7 @@ pub fn router(api: Api, edge: &Edge) -> Router {
             router = router.route(&format!("{prefix}{path}"), methods.clone());
         }
     }
-    let (panics, is_tls) = (api.panics.clone(), edge.tls.is_some());
+    let (panics, recorder, is_tls) = (api.panics.clone(), api.recorder.clone(), edge.tls.is_some());
     router
         .merge(docs())
         .fallback(not_found)
@@ -168,7 +172,7 @@ pub fn router(api: Api, edge: &Edge) -> Router {
         .layer((
             MapResponseLayer::new(move |response| secured(response, is_tls)),
             option_layer(edge.origins.layer()),
-            Observe { timeout: REQUEST_TIMEOUT, panics },
+            Observe { timeout: REQUEST_TIMEOUT, panics, recorder },
         ))
         .with_state(api)
 }
