@@ -105,6 +105,7 @@ class Stack:
         self.worker_log = directory + ".worker.log"
         self.urls = {}
         self._process = None
+        self._more = {}
 
     def __enter__(self):
         self.start()
@@ -136,11 +137,16 @@ class Stack:
             self.stop()
             raise
 
+    def with_variable(self, name, value):
+        """The same stack, to be started with that in its environment."""
+        self._more[name] = value
+        return self
+
     def variables(self):
         """The environment of the service."""
         foreign = ("FLORIN_", "DATABASE_", "NATS_", "OTEL_")
         variables = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-        return variables | dict(self.options.set)
+        return variables | dict(self.options.set) | self._more
 
     def stop(self):
         if self._process and not end(self._process, STOP_DEADLINE_S):
