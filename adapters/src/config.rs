@@ -327,7 +327,21 @@ pub struct EdgeArgs {
     /// The private key of the certificate (PEM).
     #[arg(long, env = "FLORIN_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+    /// How many proxies stand before the service and add to X-Forwarded-For who asked them: the
+    /// client is the address that the outermost of them saw, and nothing left of it is believed. 0 if
+    /// clients connect by themselves; more than there are lets them say that they are somebody else.
+    #[arg(
+        long,
+        env = "FLORIN_TRUSTED_HOPS",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u8).range(..=MAX_TRUSTED_HOPS),
+        value_name = "N"
+    )]
+    pub trusted_hops: u8,
 }
+
+/// Far more than stand before any service.
+const MAX_TRUSTED_HOPS: i64 = 16;
 
 /// Why the service is not put before the world.
 #[derive(Debug, Error)]
@@ -348,7 +362,7 @@ impl EdgeArgs {
     pub fn edge(&self) -> Result<Edge, EdgeError> {
         let origins = Origins::read(&self.cors_origins)?;
         let tls = Tls::open(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
-        Ok(Edge { origins, tls })
+        Ok(Edge { origins, tls, trusted_hops: self.trusted_hops.into() })
     }
 }
 

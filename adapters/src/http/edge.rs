@@ -62,6 +62,8 @@ pub struct Edge {
     pub origins: Origins,
     /// Certificate and key; without them, the service is behind something that has them.
     pub tls: Option<Tls>,
+    /// How many proxies stand before the service, all of which say truly who asked them.
+    pub trusted_hops: usize,
 }
 
 /// A text that names no origins.

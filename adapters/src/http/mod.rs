@@ -26,6 +26,7 @@
 //! | `code`, `refusal`, `problem` | what can be wrong: one status table, one way to say it |
 //! | `openapi` | the document of all this |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
+//! | `client_address` | from where a request comes, behind proxies too |
 //! | `edge` | what browsers are told, and from where they may read |
 //! | `health`, `serve`, `tls` | readiness, and the server |
 //!
@@ -40,6 +41,7 @@ mod alerts;
 mod answer;
 mod bulk;
 mod call;
+mod client_address;
 mod code;
 pub(crate) mod dead_letters;
 mod edge;

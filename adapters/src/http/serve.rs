@@ -4,10 +4,13 @@
 //! are, how long a client may take to say what it wants, and how long to take what it is told.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -18,7 +21,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
+use tower::util::MapRequest;
 
+use super::client_address::ClientAddress;
 use super::edge::Edge;
 use super::observe::REQUEST_TIMEOUT;
 use super::tls::{RELOAD, Tls};
@@ -80,14 +85,14 @@ pub async fn serve(
     if let Some(tls) = edge.tls.clone() {
         following.spawn(tls.follow(RELOAD));
     }
-    serve_within(Bounds::SERVICE, listener, router, edge.tls, shutdown).await
+    serve_within(Bounds::SERVICE, listener, router, edge, shutdown).await
 }
 
 async fn serve_within(
     bounds: Bounds,
     listener: TcpListener,
     router: Router,
-    tls: Option<Tls>,
+    Edge { tls, trusted_hops, .. }: Edge,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let mut http = http1::Builder::new();
@@ -97,21 +102,22 @@ async fn serve_within(
     let graceful = GracefulShutdown::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let (stream, permit) = tokio::select! {
+        let (stream, peer, permit) = tokio::select! {
             accepted = accept(&listener, &connections) => accepted?,
             () = &mut shutdown => break,
         };
         let mut stream = Box::pin(TimeoutStream::new(stream));
         stream.as_mut().set_write_timeout_pinned(Some(bounds.write_wait));
+        let client = Client { peer, trusted_hops };
         let (http, router, watcher) = (http.clone(), router.clone(), graceful.watcher());
         let acceptor = tls.as_ref().map(Tls::acceptor);
         tokio::spawn(async move {
             match acceptor {
-                None => answer(&http, router, watcher, stream).await,
+                None => answer(&http, router, client, watcher, stream).await,
                 Some(acceptor) => {
                     let handshake = timeout(bounds.handshake_wait, acceptor.accept(stream)).await;
                     match handshake.map_err(io::Error::from).flatten() {
-                        Ok(stream) => answer(&http, router, watcher, stream).await,
+                        Ok(stream) => answer(&http, router, client, watcher, stream).await,
                         Err(error) => tracing::debug!(target: "http", %error, "no handshake"),
                     }
                 }
@@ -130,28 +136,46 @@ async fn serve_within(
 async fn answer(
     http: &http1::Builder,
     router: Router,
+    client: Client,
     watcher: Watcher,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) {
-    let service = TowerToHyperService::new(router);
+    let routes = MapRequest::new(router, move |request| client.sends(request));
+    let service = TowerToHyperService::new(routes);
     // How a connection ends is its client's affair; its requests are in the log.
     let _ = watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await;
 }
 
-/// The next connection, once there is room for it.
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    peer: IpAddr,
+    trusted_hops: usize,
+}
+
+impl Client {
+    /// A request with the address that it comes from.
+    fn sends(self, mut request: Request<Incoming>) -> Request<Incoming> {
+        let address = ClientAddress::of(self.peer, self.trusted_hops, request.headers());
+        request.extensions_mut().insert(address);
+        request
+    }
+}
+
+/// The next connection and where it comes from, once there is room for it.
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are small and whole: there is nothing to gather them with.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(target: "http", %error, "TCP_NODELAY is not set");
                 }
-                return Ok((stream, permit));
+                return Ok((stream, peer.ip(), permit));
             }
             Err(error) => {
                 tracing::warn!(target: "http", %error, "a connection is not accepted");
@@ -166,6 +190,7 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
+    use axum::Extension;
     use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -194,10 +219,10 @@ mod tests {
     const BOUNDS: Bounds = Bounds { shutdown_wait: Duration::from_secs(10), ..Bounds::SERVICE };
 
     async fn server(bounds: Bounds) -> Server {
-        server_with(bounds, None).await
+        server_with(bounds, Edge::default()).await
     }
 
-    async fn server_with(bounds: Bounds, tls: Option<Tls>) -> Server {
+    async fn server_with(bounds: Bounds, edge: Edge) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -211,13 +236,15 @@ mod tests {
         // More than sockets and buffers hold.
         let long = async || vec![b'x'; 64 * 1024 * 1024];
         let echo = async |body: String| body;
+        let whence = async |Extension(address): Extension<ClientAddress>| address.0.to_string();
         let router = Router::new()
             .route("/slow", get(slow))
             .route("/long", get(long))
             .route("/echo", post(echo))
+            .route("/whence", get(whence))
             .layer(Observe { timeout: REQUEST, panics: Panics::default() });
         let stopped = async move { stopped.await.unwrap_or_default() };
-        let running = tokio::spawn(serve_within(bounds, listener, router, tls, stopped));
+        let running = tokio::spawn(serve_within(bounds, listener, router, edge, stopped));
         Server { address, running, stop, begun, finish }
     }
 
@@ -322,11 +349,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn every_request_has_the_address_that_it_comes_from() {
+        let client = reqwest::Client::new();
+        for (trusted_hops, expected) in
+            [(0, "127.0.0.1"), (1, "192.0.2.2"), (2, "192.0.2.1"), (4, "127.0.0.1")]
+        {
+            let server = server_with(BOUNDS, Edge { trusted_hops, ..Edge::default() }).await;
+            // Over one connection, on which only the headers differ.
+            for (lines, expected) in
+                [(&["192.0.2.9, 192.0.2.1", "192.0.2.2"][..], expected), (&[], "127.0.0.1")]
+            {
+                let request = client.get(format!("http://{}/whence", server.address));
+                let add = |request: reqwest::RequestBuilder, line: &&str| {
+                    request.header("x-forwarded-for", *line)
+                };
+                let answer = lines.iter().fold(request, add).send().await.unwrap();
+                let found = answer.text().await.unwrap();
+                assert_eq!(found, expected, "{trusted_hops} {lines:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn a_handshake_that_has_no_end_makes_room_for_another() {
         let dir = tempfile::TempDir::new().unwrap();
         let handshake_wait = Duration::from_millis(50);
         let bounds = Bounds { connections: 1, handshake_wait, ..BOUNDS };
-        let server = server_with(bounds, Some(certificate(&dir, "localhost"))).await;
+        let tls = Some(certificate(&dir, "localhost"));
+        let server = server_with(bounds, Edge { tls, ..Edge::default() }).await;
         for _ in 0..2 {
             let mut client = TcpStream::connect(server.address).await.unwrap();
             client.write_all(b"\x16\x03\x01").await.unwrap();

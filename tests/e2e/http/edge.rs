@@ -18,7 +18,7 @@ const A_WHILE: Duration = Duration::from_millis(200);
 const APP: &str = "https://app.example";
 
 async fn allowing(origins: &str) -> Service {
-    let edge = Edge { origins: Origins::read(origins).unwrap(), tls: None };
+    let edge = Edge { origins: Origins::read(origins).unwrap(), ..Edge::default() };
     Service::at_edge(edge, Client::new()).await
 }
 
@@ -161,7 +161,7 @@ fn certificate() -> (TempDir, [String; 2], Client) {
 async fn over_tls_all_is_as_without_and_streams_and_requests_are_finished_at_the_end() {
     let (_dir, files, client) = certificate();
     let tls = Tls::open(Some(files[0].as_ref()), Some(files[1].as_ref())).unwrap();
-    let edge = Edge { tls, origins: Origins::default() };
+    let edge = Edge { tls, ..Edge::default() };
     let mut service = Service::at_edge(edge, client).await;
     let answer = service.post("/wallets/alice/deposit", json!({ "amount": 1 })).await;
     answer.expect(201);
