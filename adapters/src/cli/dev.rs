@@ -9,8 +9,8 @@ use super::Failure;
 use super::service::{Service, Work, asked_to_stop, authentication};
 use crate::auth::Auth;
 use crate::config::{
-    AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs,
-    PartitionArgs, ReadArgs, StreamArgs,
+    AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, LedgerArgs, LimitArgs, ListenArgs, LogArgs,
+    NatsArgs, PartitionArgs, ReadArgs, StreamArgs, Switch,
 };
 use crate::dev::Stack;
 use crate::http::Edge;
@@ -42,6 +42,8 @@ pub(super) struct DevArgs {
     #[command(flatten)]
     edge: EdgeArgs,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -52,6 +54,7 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
     let (rules, edge) = (args.fraud.settings()?, args.edge.edge()?);
+    let edge = Edge { limits: args.limits.limits(Switch::Off), ..edge };
     let settings = args.auth.settings(AuthMode::Off)?;
     if settings.is_none() && !args.listen.host.is_loopback() {
         return Err(OPEN_TO_ALL.into());

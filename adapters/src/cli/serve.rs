@@ -6,9 +6,10 @@ use tokio::net::TcpListener;
 use super::Failure;
 use super::service::{Service, asked_to_stop, authentication};
 use crate::config::{
-    AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, ListenArgs, LogArgs, NatsArgs,
-    PartitionArgs, ReadArgs,
+    AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, LimitArgs, ListenArgs, LogArgs,
+    NatsArgs, PartitionArgs, ReadArgs, Switch,
 };
+use crate::http::Edge;
 use crate::telemetry;
 
 /// Example: `florin serve --database-url postgres://… --nats-url nats://… --port 3000`
@@ -31,6 +32,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     edge: EdgeArgs,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -44,7 +47,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         ledger: args.ledger,
         reads: args.reads,
         auth,
-        edge: args.edge.edge()?,
+        edge: Edge { limits: args.limits.limits(Switch::On), ..args.edge.edge()? },
         listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
         work: None,
     };

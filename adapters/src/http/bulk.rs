@@ -29,6 +29,7 @@ use super::code::Code;
 use super::fields::{object, request_ids};
 use super::guard::Reach;
 use super::if_match::IfMatch;
+use super::limits::{Account, Left};
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::{OfCommand, Problem};
@@ -65,6 +66,8 @@ pub(super) struct BulkCall {
     pub(super) traceparent: Option<Arc<str>>,
     /// Of which wallets it may ask.
     pub(super) reach: Reach,
+    /// What its commands leave of the caller's budget, if they were charged for.
+    pub(super) left: Option<Left>,
     /// Held until the bulk is answered.
     _room: OwnedSemaphorePermit,
 }
@@ -86,6 +89,7 @@ impl FromRequest<Api> for BulkCall {
         let room = Arc::clone(&api.bulks.0).try_acquire_owned();
         let room = room.map_err(|_| Problem::from(SubmitError::Busy))?;
         let reach = request.extensions_mut().remove().unwrap_or(Reach::Nothing);
+        let account: Option<Account> = request.extensions_mut().remove();
         let headers = std::mem::take(request.headers_mut());
         if IfMatch::of(&headers)?.is_some() {
             let why = "A bulk has no condition, nor have its commands: send it without If-Match.";
@@ -109,7 +113,11 @@ impl FromRequest<Api> for BulkCall {
         }
         let traceparent = trace::traceparent(&headers).map(Arc::from);
         let commands = commands(frame.commands)?;
-        Ok(Self { is_atomic, commands, request_id, traceparent, reach, _room: room })
+        let left = account.and_then(|account| account.owe(commands.len()));
+        if let Some(problem) = left.as_ref().and_then(Left::refused) {
+            return Err(problem);
+        }
+        Ok(Self { is_atomic, commands, request_id, traceparent, reach, left, _room: room })
     }
 }
 
