@@ -1,6 +1,8 @@
-//! Everything that can be configured: the only file that reads the environment.
+//! Everything that can be configured: the only module that reads the environment.
 //!
 //! Each setting is a flag and a variable; `--help` of a verb lists what it takes.
+
+mod limits;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ use crate::http::{Edge, NoOrigin, Origins, Tls, TlsError};
 use crate::nats::stream::StreamSettings;
 use crate::reads::CACHED_BALANCES;
 use crate::telemetry::{DEFAULT_FILTER, Format};
+
+pub use limits::{LimitArgs, Switch};
 
 /// Where the journal is.
 #[derive(Debug, Clone, Args)]
@@ -391,7 +395,7 @@ impl EdgeArgs {
     pub fn edge(&self) -> Result<Edge, EdgeError> {
         let origins = Origins::read(&self.cors_origins)?;
         let tls = Tls::open(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
-        Ok(Edge { origins, tls, trusted_hops: self.trusted_hops.into() })
+        Ok(Edge { origins, tls, trusted_hops: self.trusted_hops.into(), limits: None })
     }
 }
 

@@ -84,6 +84,12 @@ impl Florin {
 
     /// The same, with the authentication that the arguments say.
     pub fn serving(dir: &Path, port: u16, database_url: &str, more: &[&str]) -> Self {
+        // Tests send what no caller may.
+        Self::limited(dir, port, database_url, &[&["--rate-limit", "off"], more].concat())
+    }
+
+    /// The same, with the limits that it has unless the arguments say otherwise.
+    pub fn limited(dir: &Path, port: u16, database_url: &str, more: &[&str]) -> Self {
         let log = dir.join(format!("florin-{port}.log"));
         let port = port.to_string();
         let verb = ["serve", "--port", &port, "--database-url", database_url];

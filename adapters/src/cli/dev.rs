@@ -8,10 +8,11 @@ use tokio::sync::oneshot;
 use super::Failure;
 use super::service::{Front, Service, Work, asked_to_stop, authentication};
 use crate::config::{
-    AuditArgs, AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, LedgerArgs, ListenArgs, LogArgs,
-    NatsArgs, PartitionArgs, ReadArgs, StreamArgs,
+    AuditArgs, AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, LedgerArgs, LimitArgs,
+    ListenArgs, LogArgs, NatsArgs, PartitionArgs, ReadArgs, StreamArgs, Switch,
 };
 use crate::dev::Stack;
+use crate::http::Edge;
 use crate::postgres::migrate;
 use crate::telemetry;
 
@@ -42,6 +43,8 @@ pub(super) struct DevArgs {
     #[command(flatten)]
     edge: EdgeArgs,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -52,7 +55,8 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
     let rules = args.fraud.settings()?;
-    let (edge, secrets) = (args.edge.edge()?, args.audit.secrets()?);
+    let edge = Edge { limits: args.limits.limits(Switch::Off), ..args.edge.edge()? };
+    let secrets = args.audit.secrets()?;
     let settings = args.auth.settings(AuthMode::Off)?;
     if settings.is_none() && !args.listen.host.is_loopback() {
         return Err(OPEN_TO_ALL.into());

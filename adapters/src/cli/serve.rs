@@ -6,9 +6,10 @@ use tokio::net::TcpListener;
 use super::Failure;
 use super::service::{Front, Service, asked_to_stop, authentication};
 use crate::config::{
-    AuditArgs, AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, ListenArgs, LogArgs,
-    NatsArgs, PartitionArgs, ReadArgs,
+    AuditArgs, AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, LimitArgs, ListenArgs,
+    LogArgs, NatsArgs, PartitionArgs, ReadArgs, Switch,
 };
+use crate::http::Edge;
 use crate::telemetry;
 
 /// Example: `florin serve --database-url postgres://… --nats-url nats://… --port 3000`
@@ -33,19 +34,22 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     edge: EdgeArgs,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
     let auth = authentication(args.auth.settings(AuthMode::Jwt)?).await?;
+    let edge = Edge { limits: args.limits.limits(Switch::On), ..args.edge.edge()? };
     let service = Service {
         database_url: args.database.database_url,
         partitions: args.partitions.partitions,
         nats: args.nats,
         ledger: args.ledger,
         reads: args.reads,
-        front: Front { auth, edge: args.edge.edge()?, secrets: args.audit.secrets()? },
+        front: Front { auth, edge, secrets: args.audit.secrets()? },
         listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
         work: None,
     };

@@ -30,6 +30,7 @@ use super::code::Code;
 use super::fields::{object, request_ids};
 use super::guard::Reach;
 use super::if_match::IfMatch;
+use super::limits::{Account, Left};
 use super::openapi::types;
 use super::position::as_of;
 use super::problem::{OfCommand, Problem};
@@ -67,6 +68,8 @@ pub(super) struct BulkCall {
     ticket: Option<Ticket>,
     /// Of which wallets it may ask.
     pub(super) reach: Reach,
+    /// What its commands leave of the caller's budget, if they were charged for.
+    pub(super) left: Option<Left>,
     /// Held until the bulk is answered.
     _room: OwnedSemaphorePermit,
 }
@@ -89,6 +92,7 @@ impl FromRequest<Api> for BulkCall {
         let room = room.map_err(|_| Problem::from(SubmitError::Busy))?;
         let reach = request.extensions_mut().remove().unwrap_or(Reach::Nothing);
         let ticket = request.extensions_mut().remove();
+        let account: Option<Account> = request.extensions_mut().remove();
         let headers = std::mem::take(request.headers_mut());
         if IfMatch::of(&headers)?.is_some() {
             let why = "A bulk has no condition, nor have its commands: send it without If-Match.";
@@ -112,7 +116,11 @@ impl FromRequest<Api> for BulkCall {
         }
         let traceparent = trace::traceparent(&headers).map(Arc::from);
         let commands = commands(frame.commands)?;
-        Ok(Self { is_atomic, commands, request_id, traceparent, ticket, reach, _room: room })
+        let left = account.and_then(|account| account.owe(commands.len()));
+        if let Some(problem) = left.as_ref().and_then(Left::refused) {
+            return Err(problem);
+        }
+        Ok(Self { is_atomic, commands, request_id, traceparent, ticket, reach, left, _room: room })
     }
 }
 

@@ -122,7 +122,9 @@ mod tests {
             let value = axum::http::HeaderValue::from_bytes(bytes).unwrap();
             HeaderMap::from_iter([(X_FORWARDED_FOR, value)])
         };
-        let of = |headers| ClientAddress::of(PEER.parse().unwrap(), 1, headers).0.to_string();
+        let of = |headers: &HeaderMap| {
+            ClientAddress::of(PEER.parse().unwrap(), 1, headers).0.to_string()
+        };
         assert_eq!(of(&line(b"\xff\xfe, 192.0.2.1")), "192.0.2.1");
         assert_eq!(of(&line(b"192.0.2.1, \xff")), PEER);
     }

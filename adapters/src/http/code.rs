@@ -62,6 +62,7 @@ pub(super) enum Code {
     IdempotencyMismatch,
     ReportTooLarge,
     DifferentPartitions,
+    RateLimited,
     Internal,
     Busy,
     ReadModelBehind,
@@ -126,6 +127,7 @@ impl Code {
             Self::IdempotencyMismatch => (422, "idempotency-mismatch", "Idempotency mismatch"),
             Self::ReportTooLarge => (422, "report-too-large", "Report too large"),
             Self::DifferentPartitions => (422, "different-partitions", "Different partitions"),
+            Self::RateLimited => (429, "rate-limited", "Rate limited"),
             Self::Internal => (500, "internal", "Internal error"),
             Self::Busy => (503, "busy", "Busy"),
             Self::ReadModelBehind => (503, "read-model-behind", "Read model behind"),
@@ -159,6 +161,7 @@ impl Code {
                 | Self::TooManyStreams
                 | Self::Unavailable
                 | Self::RequestInProgress
+                | Self::RateLimited
         )
     }
 }

@@ -17,6 +17,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::answer::REPLAYED;
 use super::key::IDEMPOTENCY_KEY;
+use super::limits::{Limits, POLICY, RATE_LIMIT};
 use super::live::LAST_EVENT_ID;
 use super::observe::TRACE_ID;
 use super::position::POSITION;
@@ -64,6 +65,8 @@ pub struct Edge {
     pub tls: Option<Tls>,
     /// How many proxies stand before the service, all of which say truly who asked them.
     pub trusted_hops: usize,
+    /// How much a caller may ask for; without them, as much as they like.
+    pub limits: Option<Limits>,
 }
 
 /// A text that names no origins.
@@ -111,7 +114,8 @@ impl Origins {
             POSITION,
             HeaderName::from_static("traceparent"),
         ];
-        let told = [ALLOW, ETAG, LOCATION, RETRY_AFTER, POSITION, REPLAYED, TRACE_ID];
+        let told =
+            [ALLOW, ETAG, LOCATION, RETRY_AFTER, POSITION, REPLAYED, TRACE_ID, POLICY, RATE_LIMIT];
         let layer = CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::HEAD, Method::POST])

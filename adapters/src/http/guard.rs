@@ -8,6 +8,9 @@
 //! | [`Access::Wallets`] | a `wallet:` scope, or a `ledger:` scope | their own wallets, or any |
 //! | [`Access::Only`] | that scope | any wallet |
 //!
+//! Behind who comes in, [`limits`](super::limits) counts: what came with a valid token is charged to its
+//! subject, and all else to its address, so that guesses are few.
+//!
 //! What a request may ask of goes with it as its [`Reach`]. Whose a wallet is, the guard does not know:
 //! the ledger decides that with the command, and a read model's row says it.
 //!
@@ -18,7 +21,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use florin_application::command::WalletState;
@@ -27,8 +30,9 @@ use florin_projections::balance::WalletRow;
 
 use super::audit::Ticket;
 use super::code::Code;
+use super::limits::{Account, Limits};
 use super::problem::{Member, Problem};
-use crate::auth::{Auth, Caller, Rejected, Scope, Verifier};
+use crate::auth::{Auth, Caller, Rejected, Scope};
 
 /// Who gets in at a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,10 +73,13 @@ impl Access {
     pub(super) fn problems(self) -> &'static [Code] {
         match self {
             Self::Public => &[],
-            Self::Anybody => &[Code::MissingToken, Code::InvalidToken],
-            Self::Wallets { .. } | Self::Only(_) => {
-                &[Code::MissingToken, Code::InvalidToken, Code::InsufficientScope]
-            }
+            Self::Anybody => &[Code::MissingToken, Code::InvalidToken, Code::RateLimited],
+            Self::Wallets { .. } | Self::Only(_) => &[
+                Code::MissingToken,
+                Code::InvalidToken,
+                Code::InsufficientScope,
+                Code::RateLimited,
+            ],
         }
     }
 
@@ -149,10 +156,11 @@ fn unguarded() -> Problem {
 }
 
 /// What a route is guarded by.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Guard {
     pub(super) auth: Auth,
     pub(super) access: Access,
+    pub(super) limits: Option<Limits>,
 }
 
 /// Lets a request in, with its [`Reach`] and its [`Caller`], or not.
@@ -161,36 +169,72 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let reach = match (&guard.auth, guard.access) {
-        (_, Access::Public) | (Auth::Off, Access::Anybody) => Reach::Nothing,
-        (Auth::Off, Access::Wallets { .. } | Access::Only(_)) => Reach::Any,
-        (Auth::Jwt(verifier), access) => {
-            match verified(verifier, access, request.headers()).await {
-                Ok((caller, reach)) => {
-                    if let Some(ticket) = request.extensions().get::<Ticket>() {
-                        ticket.is_of(&caller);
-                    }
-                    request.extensions_mut().insert(caller);
-                    reach
-                }
-                Err(problem) => return problem.into_response(),
-            }
-        }
+    let known = guard.known(request.headers()).await;
+    let caller = known.as_ref().ok().and_then(Option::as_deref);
+    if let (Some(caller), Some(ticket)) = (caller, request.extensions().get::<Ticket>()) {
+        ticket.is_of(caller);
+    }
+    let Some(account) = guard.account(&request, caller) else {
+        return guard.pass(known, request, next).await;
     };
-    request.extensions_mut().insert(reach);
-    next.run(request).await
+    let left = account.spend();
+    if let Some(problem) = left.refused() {
+        return left.tell(problem.into_response());
+    }
+    if request.method() == Method::POST {
+        // A bulk is charged for more, once it is read.
+        request.extensions_mut().insert(account);
+    }
+    left.tell(guard.pass(known, request, next).await)
 }
 
-async fn verified(
-    verifier: &Verifier,
-    access: Access,
-    headers: &HeaderMap,
-) -> Result<(Arc<Caller>, Reach), Problem> {
-    let cookie = verifier.cookie().filter(|_| access == Access::Anybody);
-    let token = token(headers, cookie)?;
-    let caller = verifier.verify(token).await.map_err(rejected)?;
-    let reach = access.reach(&caller)?;
-    Ok((caller, reach))
+impl Guard {
+    /// Who comes, where somebody has to be known.
+    async fn known(&self, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Problem> {
+        let Auth::Jwt(verifier) = &self.auth else { return Ok(None) };
+        if self.access == Access::Public {
+            return Ok(None);
+        }
+        let cookie = verifier.cookie().filter(|_| self.access == Access::Anybody);
+        let token = token(headers, cookie)?;
+        verifier.verify(token).await.map(Some).map_err(rejected)
+    }
+
+    /// What the request is charged to.
+    fn account(&self, request: &Request, caller: Option<&Caller>) -> Option<Account> {
+        let limits = self.limits.as_ref().filter(|_| self.access != Access::Public)?;
+        Some(limits.account(request, caller))
+    }
+
+    /// Lets who comes in, as far as they may go.
+    async fn pass(
+        &self,
+        known: Result<Option<Arc<Caller>>, Problem>,
+        mut request: Request,
+        next: Next,
+    ) -> Response {
+        let admitted = known.and_then(|caller| Ok((self.reach(caller.as_deref())?, caller)));
+        match admitted {
+            Ok((reach, caller)) => {
+                request.extensions_mut().insert(reach);
+                if let Some(caller) = caller {
+                    request.extensions_mut().insert(caller);
+                }
+                next.run(request).await
+            }
+            Err(problem) => problem.into_response(),
+        }
+    }
+
+    /// What who comes may ask of.
+    fn reach(&self, caller: Option<&Caller>) -> Result<Reach, Problem> {
+        match (caller, self.access) {
+            (Some(caller), access) => access.reach(caller),
+            // Nobody has to be known.
+            (None, Access::Public | Access::Anybody) => Ok(Reach::Nothing),
+            (None, Access::Wallets { .. } | Access::Only(_)) => Ok(Reach::Any),
+        }
+    }
 }
 
 /// The token of a request: in `Authorization`, else in the cookie.

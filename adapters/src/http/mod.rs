@@ -1,8 +1,8 @@
 //! HTTP: parses a request, asks the ledger one thing, renders the answer.
 //!
 //! ```text
-//! request ─▶ observe ─▶ guard ─▶ routes/<endpoint> ─┬ POST ─▶ submit ─▶ Ledger
-//!            trace id   token    path, call, fields  └ GET ─▶ position ─▶ Reads
+//! request ─▶ observe ─▶ guard ──────▶ routes/<endpoint> ─┬ POST ─▶ submit ─▶ Ledger
+//!            trace id   token, limits  path, call, fields └ GET ─▶ position ─▶ Reads
 //! response ◀─ problem ◀────── answer, refusal, wallets, history … ◀────────┘
 //! ```
 //!
@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `routes` | the route table, one endpoint per file |
 //! | `guard` | who gets in where, and of which wallets they may ask |
+//! | `limits` | how much a caller may ask for |
 //! | `call`, `fields`, `number`, `key`, `if_match`, `path`, `position` | a request, checked part by part |
 //! | `query` | the parameters of a query, checked one by one |
 //! | `submit`, `answer` | outcomes as JSON |
@@ -55,6 +56,7 @@ mod history;
 mod if_match;
 mod kept;
 mod key;
+mod limits;
 mod live;
 mod negotiate;
 mod number;
@@ -92,6 +94,7 @@ pub use audit::Recorder;
 pub use bulk::BulkRoom;
 pub use edge::{Edge, NoOrigin, Origins};
 pub use health::{Dependencies, Health, Missing};
+pub use limits::{Limits, Rate};
 pub use observe::Panics;
 pub use routes::router;
 pub use serve::serve;

@@ -33,6 +33,8 @@ pub(super) struct Problem {
     pub(super) members: Vec<(&'static str, Member)>,
     /// Whether it was decided earlier, under the same key.
     pub(super) replayed: bool,
+    /// After how many seconds the same may be sent again, where that is known better than by the code.
+    pub(super) wait: Option<u64>,
 }
 
 /// The value of a member.
@@ -47,7 +49,7 @@ pub(super) enum Member {
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), members: vec![], replayed: false }
+        Self { code, detail: detail.into(), members: vec![], replayed: false, wait: None }
     }
 
     /// One field of the body is wrong.
@@ -89,6 +91,11 @@ impl Problem {
         )
     }
 
+    /// It is of use to send the same again after so many seconds.
+    pub(super) fn after(self, seconds: u64) -> Self {
+        Self { wait: Some(seconds), ..self }
+    }
+
     pub(super) fn with(mut self, name: &'static str, value: Member) -> Self {
         self.members.push((name, value));
         self
@@ -114,7 +121,9 @@ impl Problem {
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.code.passes() {
+        if let Some(seconds) = self.wait {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        } else if self.code.passes() {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         if let Some(challenge) = guard::challenge(self) {

@@ -169,7 +169,7 @@ async fn callers_are_named_and_strangers_recorded_without_what_they_sent() {
     assert_eq!(
         listed.iter().map(told).collect::<Vec<_>>(),
         [
-            (json!(403), json!(null), json!(null)),
+            (json!(403), json!("olga"), json!(null)),
             (json!(401), json!(null), json!(null)),
             (json!(201), json!("alice"), json!(body.to_string())),
         ]

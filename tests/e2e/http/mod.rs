@@ -9,6 +9,7 @@ mod garbage;
 mod in_flight;
 mod kept_keys;
 mod keys;
+mod limits;
 mod malformed;
 mod older_systems;
 mod outages;

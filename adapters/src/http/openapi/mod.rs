@@ -39,6 +39,12 @@ const TRACE_ID: &str = "X-Trace-Id";
 
 const CHALLENGE: &str = "WWW-Authenticate";
 
+const RETRY_AFTER: &str = "Retry-After";
+
+const POLICY: &str = "RateLimit-Policy";
+
+const RATE_LIMIT: &str = "RateLimit";
+
 /// The name of the security scheme.
 const BEARER: &str = "bearer";
 
@@ -48,6 +54,16 @@ A JWT with `exp` and `sub`, and what it allows in `scope` (or `scp`). `wallet:re
 are for the wallets whose `owner` is the `sub`: all others are as if they had never been opened. \
 `ledger:read` and `ledger:write` are for any wallet, `ops` is for looking after the service. Of the \
 scopes that an operation lists, one is enough.";
+
+/// What a caller may ask for.
+const POLICY_TEXT: &str = "\
+How much a caller may send: `reads` or `writes`, `q` of them in `w` seconds, and `florin-burst` at once \
+after a while without any. Absent where nothing is limited.";
+
+/// What is left of it.
+const RATE_LIMIT_TEXT: &str = "\
+What the caller has left: `r` more reads or writes at once, and in `t` seconds the whole burst again; \
+where it is 429, the next one. Absent where nothing is limited.";
 
 const TAGS: [(&str, &str); 6] = [
     ("wallets", "Open, fund, freeze and close wallets, and read them."),
@@ -65,8 +81,11 @@ pub fn document() -> OpenApi {
     let mut components = ComponentsBuilder::new()
         .schemas_from_iter(problems::schemas())
         .schemas_from_iter(types::schemas())
-        .header(TRACE_ID, trace_id())
-        .header(CHALLENGE, challenge())
+        .header(TRACE_ID, header("Quote it when you report a problem."))
+        .header(CHALLENGE, header("What is missing for getting in (RFC 6750)."))
+        .header(RETRY_AFTER, header("After how many seconds the same may be sent again."))
+        .header(POLICY, header(POLICY_TEXT))
+        .header(RATE_LIMIT, header(RATE_LIMIT_TEXT))
         .security_scheme(BEARER, bearer());
     for Row { endpoint: (schemas, own, _), access, problems } in routes::table() {
         for (path, mut item) in own.paths {
@@ -109,15 +128,9 @@ fn info() -> Info {
     info
 }
 
-fn trace_id() -> Header {
+fn header(description: &str) -> Header {
     let mut header = Header::new(types::text());
-    header.description = Some("Quote it when you report a problem.".to_owned());
-    header
-}
-
-fn challenge() -> Header {
-    let mut header = Header::new(types::text());
-    header.description = Some("What is missing for getting in (RFC 6750).".to_owned());
+    header.description = Some(description.to_owned());
     header
 }
 
@@ -140,6 +153,13 @@ fn complete(operation: &mut Operation, access: Access, codes: &[Code]) {
             put(TRACE_ID);
             if matches!(status.as_str(), "401" | "403") {
                 put(CHALLENGE);
+            }
+            if access != Access::Public {
+                put(POLICY);
+                put(RATE_LIMIT);
+            }
+            if status == "429" {
+                put(RETRY_AFTER);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use florin_application::{AtomicBulk, Command, Request, SubmitError};
 use serde_json::value::RawValue;
 
@@ -60,11 +60,14 @@ use crate::http::submit::Asked;
         description = "What became of each command. Of an atomic bulk: all took effect.",
     )),
 )]
-pub(super) async fn post(State(api): State<Api>, call: BulkCall) -> Result<Response, Problem> {
-    match call.is_atomic {
+pub(super) async fn post(State(api): State<Api>, mut call: BulkCall) -> Response {
+    let left = call.left.take();
+    let answered = match call.is_atomic {
         true => all(&api, call).await,
         false => each(&api, call).await,
-    }
+    };
+    let response = answered.into_response();
+    left.iter().fold(response, |response, left| left.tell(response))
 }
 
 async fn each(api: &Api, call: BulkCall) -> Result<Response, Problem> {

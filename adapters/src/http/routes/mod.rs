@@ -39,6 +39,7 @@ mod users_wallet;
 mod withdraw;
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use tower::util::{MapResponseLayer, option_layer};
@@ -50,6 +51,7 @@ use super::Api;
 use super::code::Code;
 use super::edge::{Edge, secured};
 use super::guard::{Access, Guard, admit};
+use super::limits::charge;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
     ALERT, AMOUNT, ANY, BODY, BULK, CALL, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY,
@@ -141,7 +143,7 @@ pub(super) fn table() -> Vec<Row> {
 pub fn router(api: Api, edge: &Edge) -> Router {
     let mut router = Router::new();
     let guarded = |access, methods: MethodRouter<Api>| {
-        let guard = Guard { auth: api.auth.clone(), access };
+        let guard = Guard { auth: api.auth.clone(), access, limits: edge.limits.clone() };
         methods.route_layer(from_fn_with_state(guard, admit))
     };
     let own =
@@ -164,10 +166,11 @@ pub fn router(api: Api, edge: &Edge) -> Router {
         }
     }
     let (panics, recorder, is_tls) = (api.panics.clone(), api.recorder.clone(), edge.tls.is_some());
+    let charged = from_fn_with_state(edge.limits.clone(), charge);
     router
         .merge(docs())
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found.layer(charged.clone()))
+        .method_not_allowed_fallback(method_not_allowed.layer(charged))
         // The outermost first.
         .layer((
             MapResponseLayer::new(move |response| secured(response, is_tls)),
