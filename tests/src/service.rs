@@ -11,7 +11,7 @@ use florin_adapters::auth::Auth;
 use florin_adapters::clock::SystemClock;
 use florin_adapters::dead_letters::DeadLetterDesk;
 use florin_adapters::fraud::FraudDesk;
-use florin_adapters::http::{Api, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
+use florin_adapters::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
 use florin_adapters::live::{Bounds, Live};
 use florin_adapters::nats::stream::StreamSettings;
 use florin_adapters::postgres::PostgresJournal;
@@ -124,7 +124,7 @@ impl Service {
         let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
         let log = AuditLog::start(pool.clone());
         let recorder = Recorder { log: log.clone(), secrets: Arc::new(secrets) };
-        let api = Api {
+        let api = Api::from(ApiParts {
             ledger: ledger.clone(),
             reads,
             live: Live::start_within(bounds, &urls.service, journal.partitions()).unwrap(),
@@ -142,7 +142,7 @@ impl Service {
             ),
             health: Arc::new(health),
             bulks: BulkRoom::default(),
-        };
+        });
         let worker = Some(work(&store, models));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (scheme, host) = match edge.tls {

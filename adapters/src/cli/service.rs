@@ -16,7 +16,7 @@ use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
-use crate::http::{Api, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
+use crate::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
 use crate::live::Live;
 use crate::nats;
 use crate::nats::stream::StreamSettings;
@@ -88,7 +88,7 @@ impl Service {
             secrets: Arc::new(secrets),
         });
         let log = recorder.as_ref().map(|recorder| recorder.log.clone());
-        let api = Api {
+        let api = Api::from(ApiParts {
             ledger,
             reads,
             live,
@@ -106,7 +106,7 @@ impl Service {
                 models::all(),
             ),
             reports: ReportDesk::new(pool, Arc::new(journal), Arc::new(SystemClock)),
-        };
+        });
         tracing::info!(address = %self.listener.local_addr()?, "serving");
         let served = serve(self.listener, api, edge, shutdown).await;
         if let Some(worker) = worker {

@@ -78,6 +78,7 @@ mod trace;
 mod trial_balance;
 mod wallets;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use florin_application::Ledger;
@@ -100,9 +101,26 @@ pub use routes::router;
 pub use serve::serve;
 pub use tls::{Tls, TlsError};
 
-/// What the endpoints share.
+/// What the endpoints share. Cheap to clone, as every request does several times.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<ApiParts>);
+
+impl From<ApiParts> for Api {
+    fn from(parts: ApiParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
+}
+
+/// What an [`Api`] is made of.
+pub struct ApiParts {
     /// Where commands go.
     pub ledger: Ledger,
     /// Where reads are answered.

@@ -76,7 +76,7 @@ pub async fn serve(
     edge: Edge,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let (router, live) = (router(api.clone(), &edge), api.live);
+    let (router, live) = (router(api.clone(), &edge), api.live.clone());
     let shutdown = async move {
         shutdown.await;
         live.stop();

@@ -96,7 +96,7 @@ impl PastReader for Nowhere {
 fn api(health: Arc<dyn Health>) -> Api {
     let url = "postgres://nobody@127.0.0.1:1/nothing";
     let nowhere = crate::postgres::connect(url).unwrap();
-    Api {
+    Api::from(ApiParts {
         ledger: ledger(),
         reads: Reads::start(url, 1, 1).unwrap(),
         live: Live::start(url, 1).unwrap(),
@@ -110,7 +110,7 @@ fn api(health: Arc<dyn Health>) -> Api {
         panics: Panics::default(),
         health,
         bulks: BulkRoom::default(),
-    }
+    })
 }
 
 /// A service whose ledger is never asked.
