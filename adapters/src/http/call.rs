@@ -13,6 +13,7 @@ use super::fields::Fields;
 use super::guard::Reach;
 use super::if_match::IfMatch;
 use super::key;
+use super::prefer;
 use super::problem::Problem;
 use super::trace;
 
@@ -34,6 +35,8 @@ pub(super) struct Call {
     pub(super) traceparent: Option<Arc<str>>,
     /// Of which wallets it may ask.
     pub(super) reach: Reach,
+    /// Whether its client would rather not wait.
+    pub(super) is_async: bool,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Call {
@@ -48,7 +51,8 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         let mut fields = Fields::parse(&body)?;
         let request_id = key::agreed(&headers, fields.request_ids()?)?;
         let traceparent = trace::traceparent(&headers).map(Arc::from);
-        Ok(Self { uri, fields, request_id, if_match, traceparent, reach })
+        let is_async = prefer::respond_async(&headers);
+        Ok(Self { uri, fields, request_id, if_match, traceparent, reach, is_async })
     }
 }
 

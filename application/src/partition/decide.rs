@@ -306,7 +306,7 @@ fn keep(
     transfer: Option<TransferId>,
 ) {
     let outcome = match decided {
-        Decided::Outcome(outcome) if is_kept(outcome) => Some(Arc::clone(outcome)),
+        Decided::Outcome(outcome) if outcome.is_kept() => Some(Arc::clone(outcome)),
         Decided::InFlight(_) => None,
         Decided::Outcome(_)
         | Decided::Replay(_)
@@ -317,26 +317,6 @@ fn keep(
     };
     let kept = KeptKey { key: key.clone(), fingerprint: *fingerprint, outcome, transfer };
     draft.keep(kept, index);
-}
-
-/// Malformed requests and conflicts are no outcomes: mended, they may be sent under the same key.
-fn is_kept(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Accepted(_) => true,
-        Outcome::Refused(Refused { refusal, .. }) => match refusal {
-            Refusal::TooManyDecimals { .. } | Refusal::WalletExists => false,
-            Refusal::WalletNotFound
-            | Refusal::WalletFrozen
-            | Refusal::WalletClosed
-            | Refusal::WalletNotEmpty { .. }
-            | Refusal::TransferInFlight
-            | Refusal::InsufficientFunds { .. }
-            | Refusal::BalanceLimit { .. }
-            | Refusal::CurrencyMismatch { .. }
-            | Refusal::SameWallet
-            | Refusal::TransferPhase => true,
-        },
-    }
 }
 
 /// What a wallet's answer is about.

@@ -95,6 +95,9 @@ pub(in crate::http) const ALERT: &[Code] = &[Code::InvalidAlertId, Code::AlertNo
 /// Where it is about a dead letter.
 pub(in crate::http) const LETTER: &[Code] = &[Code::InvalidDeadLetterId, Code::DeadLetterNotFound];
 
+/// Where it is about an operation.
+pub(in crate::http) const OPERATION: &[Code] = &[Code::InvalidOperationId, Code::OperationNotFound];
+
 /// Where it is about an idempotency key.
 pub(in crate::http) const KEY: &[Code] = &[Code::InvalidRequestId, Code::KeyNotFound];
 

@@ -13,6 +13,7 @@ mod get_alert;
 mod get_dead_letter;
 mod get_free_key;
 mod get_key;
+mod get_operation;
 mod get_transfer;
 mod get_wallet;
 mod history;
@@ -51,7 +52,7 @@ use super::guard::{Access, Guard, admit};
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
     ALERT, AMOUNT, ANY, BODY, BULK, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY, OPEN,
-    OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
+    OPERATION, OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
 };
 use super::problem::Problem;
 use crate::auth::Scope;
@@ -111,6 +112,7 @@ pub(super) fn table() -> Vec<Row> {
         ),
         row(routes!(get_key::get), Access::READ, &[KEY, &[Code::InvalidWalletId]]),
         row(routes!(get_free_key::get), Access::READ, &[KEY]),
+        row(routes!(get_operation::get), Access::READ, &[LEDGER, OPERATION]),
         row(routes!(trial_balance::get), LEDGER_READ, &[READ, REPORT]),
         row(routes!(stream_events::get), LEDGER_READ, &[STREAM]),
         row(routes!(list_alerts::get), OPS, &[READ]),
