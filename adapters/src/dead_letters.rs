@@ -1,6 +1,7 @@
 //! Where operators look after dead letters: the functions of the projections, on a pool.
 //!
-//! HTTP and the command line use it alike, and neither has a rule of its own.
+//! HTTP and the command line use it alike, and neither has a rule of its own. A letter is of an event
+//! that a projection could not apply, or of an operation that came to no outcome.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use chrono::SecondsFormat;
 use florin_domain::{Operator, Reason};
 use florin_projections::dead_letters::{
-    self, DeadLetter, Filter, LetterId, LetterList, ParkedWallet, State,
+    self, DeadLetter, Filter, LetterId, LetterList, OPERATIONS, ParkedWallet, State,
 };
 use florin_projections::ports::JournalReader;
 use florin_projections::read_model::Projection;
@@ -16,6 +17,8 @@ use florin_projections::replay::{Outcome, ReplayError, Replays};
 use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::Mutex;
+
+use crate::operations::letters;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -86,6 +89,11 @@ impl DeadLetterDesk {
         self.models.iter().map(|model| model.name()).collect()
     }
 
+    /// Of what there may be letters: of each projection, and of operations.
+    pub fn sources(&self) -> Vec<&'static str> {
+        self.models.iter().map(|model| model.name()).chain([OPERATIONS]).collect()
+    }
+
     /// A page of the dead letters that pass.
     ///
     /// # Errors
@@ -116,15 +124,20 @@ impl DeadLetterDesk {
         Ok(dead_letters::parked(&self.pool, projection).await?)
     }
 
-    /// Folds the wallet of a dead letter anew, with all that waits behind it.
+    /// Folds the wallet of a dead letter anew, with all that waits behind it; queues an operation
+    /// again.
     ///
     /// # Errors
     /// [`DeskError`].
     pub async fn replay(&self, id: &LetterId) -> Result<Decided, DeskError> {
         let (letter, model) = self.open(id).await?;
-        let outcome = match &letter.wallet_id {
-            None => Outcome::NothingToFold,
-            Some(wallet) => {
+        let outcome = match (model, &letter.wallet_id) {
+            (None, _) => {
+                let queued = letters::replay(&self.pool, id.partition, id.position).await?;
+                self.decided(id, queued, Outcome::Queued).await?
+            }
+            (Some(_), None) => Outcome::NothingToFold,
+            (Some(model), Some(wallet)) => {
                 let _turn = self.turn.lock().await;
                 let replayed = self.replays(model).replay(id.partition, wallet).await;
                 self.told(id, replayed).await?
@@ -134,7 +147,8 @@ impl DeadLetterDesk {
         Ok(Decided { letter, outcome })
     }
 
-    /// Decides that an event is never applied, and folds its wallet without it.
+    /// Decides that an event is never applied, and folds its wallet without it; that an operation
+    /// stays failed.
     ///
     /// # Errors
     /// [`DeskError`].
@@ -145,27 +159,55 @@ impl DeadLetterDesk {
         reason: &Reason,
     ) -> Result<Decided, DeskError> {
         let (letter, model) = self.open(id).await?;
-        let _turn = self.turn.lock().await;
-        let discarded = self.replays(model).discard(id, by.as_str(), reason.as_str()).await;
-        let outcome = self.told(id, discarded).await?;
-        let (wallet, by) = (letter.wallet_id.as_deref(), by.as_str());
+        let (by, reason) = (by.as_str(), reason.as_str());
+        let outcome = match model {
+            None => {
+                let place = (id.partition, id.position);
+                let discarded = letters::discard(&self.pool, place, by, reason).await?;
+                self.decided(id, discarded, Outcome::NothingToFold).await?
+            }
+            Some(model) => {
+                let _turn = self.turn.lock().await;
+                let discarded = self.replays(model).discard(id, by, reason).await;
+                self.told(id, discarded).await?
+            }
+        };
+        let wallet = letter.wallet_id.as_deref();
         tracing::info!(letter = %id, wallet, by, ?outcome, "dead letter discarded");
         Ok(Decided { letter, outcome })
     }
 
-    /// A letter that can be decided about, and its projection.
-    async fn open(&self, id: &LetterId) -> Result<(DeadLetter, &dyn Projection), DeskError> {
+    /// A letter that can be decided about, and its projection; none if it is of an operation.
+    async fn open(
+        &self,
+        id: &LetterId,
+    ) -> Result<(DeadLetter, Option<&dyn Projection>), DeskError> {
         let model = self.models.iter().find(|model| model.name() == id.projection);
-        let model = model.ok_or_else(|| DeskError::NotFound(id.clone()))?;
+        if model.is_none() && id.projection != OPERATIONS {
+            return Err(DeskError::NotFound(id.clone()));
+        }
         let letter = self.show(id).await?;
         match letter.state {
-            State::Open => Ok((letter, &**model)),
+            State::Open => Ok((letter, model.map(|model| &**model))),
             State::Replayed | State::Discarded => Err(DeskError::Settled(letter.into())),
         }
     }
 
     fn replays<'a>(&'a self, model: &'a dyn Projection) -> Replays<'a> {
         Replays { pool: &self.pool, model, journal: &*self.journal }
+    }
+
+    /// What became of an operation, if nobody else was quicker.
+    async fn decided(
+        &self,
+        id: &LetterId,
+        is_done: bool,
+        outcome: Outcome,
+    ) -> Result<Outcome, DeskError> {
+        match is_done {
+            true => Ok(outcome),
+            false => Err(DeskError::Settled(self.show(id).await?.into())),
+        }
     }
 
     /// Somebody else may have been quicker.

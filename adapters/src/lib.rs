@@ -13,6 +13,7 @@ pub mod http;
 pub mod live;
 pub mod monkey;
 pub mod nats;
+pub mod operations;
 pub mod postgres;
 pub mod reads;
 pub mod reports;

@@ -68,13 +68,28 @@ impl Entry {
     }
 }
 
-/// The entry of a command's call, on its way to the journal.
+/// The record of the call that a command came by.
 #[derive(Debug, Clone)]
-pub struct Audit {
-    /// The call.
-    pub entry: Arc<Entry>,
-    /// The status that the protocol has for an outcome.
-    pub status: fn(&Outcome) -> u16,
+pub enum Audit {
+    /// To be kept with what the command leads to.
+    Due {
+        /// The call.
+        entry: Arc<Entry>,
+        /// The status that the protocol has for an outcome.
+        status: fn(&Outcome) -> u16,
+    },
+    /// Kept when the command was accepted, to be carried out later.
+    Kept(Uuid),
+}
+
+impl Audit {
+    /// Of which call it is.
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Due { entry, .. } => entry.call.id,
+            Self::Kept(id) => *id,
+        }
+    }
 }
 
 /// An entry as it is kept.
@@ -88,7 +103,7 @@ pub struct AuditRow {
 
 impl AuditRow {
     /// Notes that it is kept.
-    pub(crate) fn kept(&self) {
+    pub fn kept(&self) {
         self.entry.keep(self.status);
     }
 }

@@ -33,8 +33,8 @@ pub enum RequestIdError {
     Malformed,
     /// Of a form that the ledger gives to its own commands.
     #[error(
-        "request ids of the forms transfer:<uuid>:<leg> and fraud:<rule>:<event> belong to the \
-         ledger"
+        "request ids of the forms transfer:<uuid>:<leg>, fraud:<rule>:<event> and operation:<uuid> \
+         belong to the ledger"
     )]
     Reserved,
 }
@@ -60,12 +60,20 @@ impl RequestId {
         Self(format!("{FRAUD}{rule}:{event}").into())
     }
 
+    /// The key under which an operation is carried out whose client sent none: so it takes effect
+    /// once, however often it is tried.
+    pub fn of_operation(id: uuid::Uuid) -> Self {
+        Self(format!("{OPERATION}{id}").into())
+    }
+
     /// Whether it has the form of a key of the ledger. Whatever is in the place of a rule counts:
     /// there may be new ones.
     fn is_reserved(text: &str) -> bool {
         let transfer = text.strip_prefix(TRANSFER).and_then(|rest| rest.split_once(':'));
         let event = text.strip_prefix(FRAUD).and_then(|rest| rest.rsplit_once(':'));
+        let operation = text.strip_prefix(OPERATION);
         transfer.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok())
+            || operation.is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
             || event.is_some_and(|(_, event)| event.parse::<EventId>().is_ok())
     }
 }
@@ -75,6 +83,9 @@ const TRANSFER: &str = "transfer:";
 
 /// How the keys of freezes for fraud begin.
 const FRAUD: &str = "fraud:";
+
+/// How the keys of operations begin.
+const OPERATION: &str = "operation:";
 
 impl FromStr for RequestId {
     type Err = RequestIdError;
@@ -104,6 +115,16 @@ impl Key {
     /// Of the wallet in the path, or of the source of a transfer.
     pub fn of_wallet(wallet: &WalletId, request_id: RequestId) -> Self {
         Self { scope: wallet.as_str().into(), request_id }
+    }
+
+    /// Of a command in the name of an owner, or of nobody: of its wallet, if the client named one.
+    pub fn of_command(command: &Command, owner: Option<&Owner>, request_id: RequestId) -> Self {
+        match command {
+            Command::Wallet { id_is_new: true, .. } => Self::of_opening(owner, request_id),
+            Command::Wallet { .. } | Command::Transfer(_) => {
+                Self::of_wallet(command.wallet(), request_id)
+            }
+        }
     }
 
     /// Of whoever asks for a wallet whose id the ledger makes up.
@@ -223,6 +244,29 @@ pub enum Outcome {
     Accepted(Receipt),
     /// It did not, for a reason.
     Refused(Refused),
+}
+
+impl Outcome {
+    /// Whether it stays under its key. Malformed requests and conflicts are no outcomes: mended, they
+    /// may be sent under the same key.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            Self::Accepted(_) => true,
+            Self::Refused(Refused { refusal, .. }) => match refusal {
+                Refusal::TooManyDecimals { .. } | Refusal::WalletExists => false,
+                Refusal::WalletNotFound
+                | Refusal::WalletFrozen
+                | Refusal::WalletClosed
+                | Refusal::WalletNotEmpty { .. }
+                | Refusal::TransferInFlight
+                | Refusal::InsufficientFunds { .. }
+                | Refusal::BalanceLimit { .. }
+                | Refusal::CurrencyMismatch { .. }
+                | Refusal::SameWallet
+                | Refusal::TransferPhase => true,
+            },
+        }
+    }
 }
 
 /// The answer to a request.
@@ -430,6 +474,15 @@ mod tests {
     fn a_client_cannot_use_the_key_of_a_transfers_leg() {
         let own = RequestId::of_credit(TransferId(uuid::Uuid::from_u128(7)));
         assert_eq!(own.as_str().parse::<RequestId>(), Err(RequestIdError::Reserved));
+    }
+
+    #[test]
+    fn a_client_cannot_use_the_key_of_an_operation() {
+        let own = RequestId::of_operation(uuid::Uuid::from_u128(7));
+        assert_eq!(own.as_str().parse::<RequestId>(), Err(RequestIdError::Reserved));
+        for free in ["operation:", "operation:7", "operations:7"] {
+            assert!(free.parse::<RequestId>().is_ok(), "{free}");
+        }
     }
 
     #[test]

@@ -10,9 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::command::{
-    Answer, Command, Key, Request, RequestId, SubmitError, TransferState, WalletState,
-};
+use crate::command::{Answer, Key, Request, RequestId, SubmitError, TransferState, WalletState};
 use crate::fingerprint::Fingerprint;
 use crate::journal::{Journal, KeyRecord};
 use crate::partition::{Job, Queue, Reply, Submission, Task, Writer, WriterParts};
@@ -178,17 +176,8 @@ impl Submission {
     pub(crate) fn of(request: Request) -> Self {
         let Request { command, request_id, expected_version, expected_owner, origin } = request;
         let owner = expected_owner.as_ref();
-        let key = request_id.map(|id| (key_of(&command, owner, id), Fingerprint::of(&command)));
+        let key =
+            request_id.map(|id| (Key::of_command(&command, owner, id), Fingerprint::of(&command)));
         Self { command, key, expected_version, expected_owner, origin }
-    }
-}
-
-/// A key belongs to the wallet in the path, if there is one.
-fn key_of(command: &Command, owner: Option<&Owner>, request_id: RequestId) -> Key {
-    match command {
-        Command::Wallet { id_is_new: true, .. } => Key::of_opening(owner, request_id),
-        Command::Wallet { .. } | Command::Transfer(_) => {
-            Key::of_wallet(command.wallet(), request_id)
-        }
     }
 }

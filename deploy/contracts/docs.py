@@ -37,7 +37,7 @@ def main(url, token):
         deposit.get_by_role("button", name="Try it out").click()
         deposit.locator("tr[data-param-name=id] input").fill("docs-1")
         # What is optional comes with an example, which need not hold here.
-        for name in ("Idempotency-Key", "traceparent", "If-Match"):
+        for name in ("Idempotency-Key", "traceparent", "Prefer", "If-Match"):
             deposit.locator(f'tr[data-param-name="{name}"] input[type=text]').fill("")
         deposit.locator("textarea.body-param__text").fill('{"amount": "12.50"}')
         deposit.get_by_role("button", name="Execute").click()

@@ -1,5 +1,6 @@
 //! The dead letters, for operators: what could not be applied, and why. What becomes of them is in
-//! [`crate::replay`].
+//! [`crate::replay`]; of operations that could not be carried out, which are listed with them, it is
+//! with whoever carries them out.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,15 +12,18 @@ use thiserror::Error;
 
 use crate::fact::{number, signed, unsigned};
 
+/// What stands in the place of a projection where an operation could not be carried out.
+pub const OPERATIONS: &str = "operations";
+
 /// Which dead letter: `<projection>:<partition>:<position>`. It is the keyset cursor of the list
 /// too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LetterId {
-    /// The projection that did not apply the event.
+    /// The projection that did not apply the event, or [`OPERATIONS`].
     pub projection: String,
     /// Where the event lies.
     pub partition: u32,
-    /// Where the event is.
+    /// Where the event is; of an operation, the number of its letter.
     pub position: u64,
 }
 
@@ -101,7 +105,7 @@ impl FromStr for State {
 }
 
 /// An event that was not applied. Payload and metadata are read from the journal, where they are for
-/// ever.
+/// ever. An operation has its command for a payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Which.
@@ -140,10 +144,10 @@ pub struct DeadLetter {
     pub reason: Option<String>,
 }
 
-const COLUMNS: &str = "d.projection, d.partition, d.position, d.wallet_id, e.aggregate_type, \
-     e.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload::text AS payload, \
-     e.metadata::text AS metadata, e.recorded_at, d.state, d.error, d.attempts, d.first_at, \
-     d.last_at, d.decided_by, d.reason";
+/// Of the view that has all letters, whatever they are of.
+const COLUMNS: &str = "d.projection, d.partition, d.position, d.wallet_id, d.aggregate_type, \
+     d.aggregate_id, d.sequence, d.event_type, d.event_version, d.payload, d.metadata, \
+     d.recorded_at, d.state, d.error, d.attempts, d.first_at, d.last_at, d.decided_by, d.reason";
 
 /// The most dead letters of one answer: with payloads and metadata of 4 KiB at most, some two
 /// megabytes.
@@ -186,7 +190,7 @@ pub async fn list(
         None => "$1::text IS NULL",
     };
     let statement = format!(
-        "SELECT {COLUMNS} FROM dead_letters d JOIN events e USING (partition, position)
+        "SELECT {COLUMNS} FROM letters d
           WHERE {of_projection}
             AND ($2::text IS NULL OR d.wallet_id = $2)
             AND ($3::text IS NULL OR d.state = $3)
@@ -220,7 +224,7 @@ pub async fn show(
     id: &LetterId,
 ) -> Result<Option<DeadLetter>, sqlx::Error> {
     let statement = format!(
-        "SELECT {COLUMNS} FROM dead_letters d JOIN events e USING (partition, position)
+        "SELECT {COLUMNS} FROM letters d
           WHERE d.projection = $1 AND d.partition = $2 AND d.position = $3"
     );
     let row = sqlx::query(&statement)
@@ -241,7 +245,7 @@ pub async fn unpublished(
     limit: u32,
 ) -> Result<Vec<DeadLetter>, sqlx::Error> {
     let statement = format!(
-        "SELECT {COLUMNS} FROM dead_letters d JOIN events e USING (partition, position)
+        "SELECT {COLUMNS} FROM letters d
           WHERE d.published_at IS NULL ORDER BY d.first_at LIMIT $1"
     );
     let limit = i64::from(limit.clamp(1, MAX_LIST));

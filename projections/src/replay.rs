@@ -44,6 +44,8 @@ pub enum Outcome {
     StillParked(Fault),
     /// The event's wallet is unknown or not parked, so there was nothing to fold.
     NothingToFold,
+    /// An operation, which is tried again.
+    Queued,
 }
 
 /// Why nothing was tried.

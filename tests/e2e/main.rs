@@ -9,6 +9,7 @@ mod http;
 mod journal;
 mod ledger;
 mod live;
+mod operations;
 mod pipeline;
 mod private_servers;
 mod processes;

@@ -13,7 +13,7 @@ use florin_adapters::dev::{DataDir, Port, PrivateNats};
 use florin_adapters::nats;
 use florin_adapters::nats::message::{event, message, subjects_of};
 use florin_adapters::nats::relay::RelayStatus;
-use florin_adapters::nats::stream::{LEDGER, StreamSettings};
+use florin_adapters::nats::stream::{LEDGER, OPERATIONS, StreamSettings};
 use florin_adapters::postgres::{PostgresJournal, relay_cursor};
 use florin_adapters::worker::{Parts, Worker};
 use florin_domain::journal::RecordedEvent;
@@ -75,6 +75,7 @@ impl OwnNats {
             streams: StreamSettings::default(),
             models,
             policy: None,
+            operations: None,
         })
         .unwrap()
     }
@@ -151,6 +152,23 @@ impl OwnNats {
     /// Deletes the stream with everything in it.
     pub async fn delete_stream(&self) {
         self.jetstream().await.delete_stream(LEDGER.name).await.unwrap();
+    }
+
+    /// Deletes the work queue of operations with everything in it.
+    pub async fn delete_queue(&self) {
+        self.jetstream().await.delete_stream(OPERATIONS.name).await.unwrap();
+    }
+
+    /// Takes every message out of it.
+    pub async fn purge_queue(&self) {
+        let queue = self.jetstream().await.get_stream(OPERATIONS.name).await.unwrap();
+        queue.purge().await.unwrap();
+    }
+
+    /// How many messages it has; none when there is no such stream.
+    pub async fn queued(&self) -> Option<u64> {
+        let queue = self.jetstream().await.get_stream(OPERATIONS.name).await.ok()?;
+        Some(queue.cached_info().state.messages)
     }
 
     /// What the stream has; nothing when there is no stream.

@@ -41,6 +41,7 @@ CREATE TRIGGER setback AFTER UPDATE ON checkpoints FOR EACH ROW
 pub struct Pipeline {
     api: Florin,
     workers: Vec<Florin>,
+    port: u16,
     url: String,
     database: DatabaseUrls,
     pool: PgPool,
@@ -66,7 +67,7 @@ impl Pipeline {
         let worker = |number| start_worker(&dir, number, &database, &nats_url);
         let workers = (0..workers).map(worker).collect();
         let pool = connect(&database.service).unwrap();
-        let mut pipeline = Self { api, workers, url, database, pool, nats, postgres, dir };
+        let mut pipeline = Self { api, workers, port, url, database, pool, nats, postgres, dir };
         pipeline.api.ready(&pipeline.url).await;
         pipeline
     }
@@ -89,6 +90,17 @@ impl Pipeline {
     /// A worker that runs.
     pub fn worker(&mut self, number: usize) -> &mut Florin {
         &mut self.workers[number]
+    }
+
+    /// The service.
+    pub fn api(&mut self) -> &mut Florin {
+        &mut self.api
+    }
+
+    /// Starts it again after it ended, on its port.
+    pub fn start_api(&mut self) {
+        let more = ["--nats-url", &self.nats.url()];
+        self.api = Florin::serve(self.dir.path(), self.port, &self.database.service, &more);
     }
 
     /// Starts a worker that ended.

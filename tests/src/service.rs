@@ -14,6 +14,7 @@ use florin_adapters::fraud::FraudDesk;
 use florin_adapters::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
 use florin_adapters::live::{Bounds, Live};
 use florin_adapters::nats::stream::StreamSettings;
+use florin_adapters::operations::{OperationDesk, Retries};
 use florin_adapters::postgres::PostgresJournal;
 use florin_adapters::reads::{CACHED_BALANCES, Reads};
 use florin_adapters::reports::ReportDesk;
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 
 use crate::contract;
 use crate::event_stream::EventStream;
+use crate::nats::OwnNats;
 use crate::projecting::reader;
 use crate::store::Store;
 
@@ -108,6 +110,13 @@ impl Service {
         Self::behind(Store::postgres(1).await, &Settings::default(), models::all(), front).await
     }
 
+    /// One that takes in operations, and works on them.
+    pub async fn queueing(store: Store, auth: Auth, nats: &OwnNats, retries: Retries) -> Self {
+        let queue = Some((nats.client().await, retries));
+        let front = Front { auth, queue, ..Front::default() };
+        Self::behind(store, &Settings::default(), models::all(), front).await
+    }
+
     async fn behind(
         store: Store,
         settings: &Settings,
@@ -117,7 +126,7 @@ impl Service {
         let Store::Postgres(journal, urls) = &store else {
             panic!("the service keeps its journal in Postgres");
         };
-        let Front { auth, bounds, edge, client, secrets } = front;
+        let Front { auth, bounds, edge, client, secrets, queue } = front;
         let pool = journal.pool().clone();
         let reads = Reads::start(&urls.service, journal.partitions(), CACHED_BALANCES).unwrap();
         let health = Dependencies { postgres: pool.clone(), reads: reads.clone(), nats: None };
@@ -128,6 +137,8 @@ impl Service {
             ledger: ledger.clone(),
             reads,
             live: Live::start_within(bounds, &urls.service, journal.partitions()).unwrap(),
+            operations: OperationDesk::start(&urls.service, journal.partitions(), queue.is_some())
+                .unwrap(),
             panics: Panics::default(),
             auto_open: settings.auto_open,
             auth,
@@ -143,7 +154,8 @@ impl Service {
             health: Arc::new(health),
             bulks: BulkRoom::default(),
         });
-        let worker = Some(work(&store, models));
+        let queue = queue.map(|(nats, retries)| (nats, (ledger.clone(), retries)));
+        let worker = Some(work(&store, models, queue));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (scheme, host) = match edge.tls {
             // Certificates are of names.
@@ -266,9 +278,15 @@ impl Service {
         self.worker.take().expect("it works").stop().await;
     }
 
+    /// Lets work go on that stood still, and operations be carried out.
+    pub async fn start_work(&mut self, nats: &OwnNats) {
+        let queue = (nats.client().await, (self.ledger.clone(), Retries::USUAL));
+        self.worker = Some(work(&self.store, models::all(), Some(queue)));
+    }
+
     /// A worker besides, as another process would run it.
     pub fn worker(&self) -> Worker {
-        work(&self.store, models::all())
+        work(&self.store, models::all(), None)
     }
 }
 
@@ -279,6 +297,7 @@ struct Front {
     edge: Edge,
     client: Client,
     secrets: Secrets,
+    queue: Option<(async_nats::Client, Retries)>,
 }
 
 impl Default for Front {
@@ -289,22 +308,29 @@ impl Default for Front {
             edge: Edge::default(),
             client: Client::new(),
             secrets: Secrets::read("").unwrap(),
+            queue: None,
         }
     }
 }
 
-/// The read models, which follow the journal without NATS.
-fn work(store: &Store, models: Vec<Arc<dyn Projection>>) -> Worker {
+/// The read models, which follow the journal without NATS; and operations, where there is a queue.
+fn work(
+    store: &Store,
+    models: Vec<Arc<dyn Projection>>,
+    queue: Option<(async_nats::Client, (Ledger, Retries))>,
+) -> Worker {
     let Store::Postgres(journal, urls) = store else {
         panic!("read models are kept in Postgres");
     };
+    let (nats, operations) = queue.unzip();
     Worker::start(Parts {
         database_url: urls.service.clone(),
         journal: PostgresJournal::clone(journal),
-        nats: None,
+        nats,
         streams: StreamSettings::default(),
         models,
         policy: None,
+        operations,
     })
     .unwrap()
 }

@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use florin_domain::{Operator, Reason, WalletId};
 use florin_projections::dead_letters::{
-    DeadLetter, Filter, LetterId, LetterList, MAX_LIST, ParkedWallet, State,
+    DeadLetter, Filter, LetterId, LetterList, MAX_LIST, OPERATIONS, ParkedWallet, State,
 };
 use florin_projections::models;
 use florin_projections::read_model::Fault;
@@ -31,16 +31,18 @@ pub(super) struct DlqArgs {
 
 #[derive(Debug, Subcommand)]
 enum DlqVerb {
-    /// The events that read models could not apply, and the wallets that are parked for them.
+    /// The events that read models could not apply, the wallets that are parked for them, and the
+    /// operations that came to no outcome.
     #[command(after_help = "Example: florin dlq list --projection balance --state open --limit 20")]
     List(ListArgs),
     /// One of them, with its payload and why it was not applied.
     #[command(after_help = "Example: florin dlq show balance:0:123")]
     Show(LetterArgs),
     /// Fold its wallet anew, with all that waits behind it; ends with 1 if that is not possible yet.
+    /// An operation is queued again.
     #[command(after_help = "Example: florin dlq replay balance:0:123")]
     Replay(LetterArgs),
-    /// Decide that it is never applied, and fold its wallet without it.
+    /// Decide that it is never applied, and fold its wallet without it; an operation stays failed.
     #[command(
         after_help = "Example: florin dlq discard balance:0:123 --by olga --reason \"a mistake\""
     )]
@@ -107,7 +109,7 @@ struct DiscardArgs {
 }
 
 fn projections() -> Vec<&'static str> {
-    models::all().iter().map(|model| model.name()).collect()
+    models::all().iter().map(|model| model.name()).chain([OPERATIONS]).collect()
 }
 
 pub(super) async fn run(args: &DlqArgs) -> Result<ExitCode, Failure> {
@@ -153,7 +155,7 @@ async fn replay(args: &LetterArgs) -> Result<ExitCode, Failure> {
     let decided = desk(&args.output).await?.replay(&args.id).await?;
     print_decided(&args.output, &decided)?;
     Ok(match decided.outcome {
-        Outcome::Replayed { .. } => ExitCode::SUCCESS,
+        Outcome::Replayed { .. } | Outcome::Queued => ExitCode::SUCCESS,
         // The dead letter is as open as it was.
         Outcome::StillParked(_) | Outcome::NothingToFold => ExitCode::FAILURE,
     })
@@ -255,6 +257,7 @@ fn print_decided(output: &OutputArgs, decided: &Decided) -> Result<(), Failure> 
             id.projection,
             printable(error)
         ),
+        Outcome::Queued => println!("{id} is queued again."),
         Outcome::NothingToFold => {
             println!("{id} parks no wallet, so there was nothing to fold.");
         }

@@ -20,6 +20,7 @@ use crate::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Panics, Recorder,
 use crate::live::Live;
 use crate::nats;
 use crate::nats::stream::StreamSettings;
+use crate::operations::{OperationDesk, Retries};
 use crate::postgres::{OpenError, PostgresJournal};
 use crate::reads::Reads;
 use crate::reports::ReportDesk;
@@ -68,6 +69,8 @@ impl Service {
         let cached = self.reads.cached_balances;
         let reads = Reads::start(&self.database_url, journal.partitions(), cached)?;
         let live = Live::start(&self.database_url, journal.partitions())?;
+        let (url, partitions) = (&self.database_url, journal.partitions());
+        let operations = OperationDesk::start(url, partitions, nats.is_some())?;
         let mut worker = None;
         if let Some(Work { streams, rules }) = self.work {
             adopt(&journal, &rules).await;
@@ -78,6 +81,7 @@ impl Service {
                 streams,
                 models: models::all(),
                 policy: Some((ledger.clone(), rules)),
+                operations: Some((ledger.clone(), Retries::USUAL)),
             })?);
         }
         let health = Dependencies { postgres: journal.pool().clone(), reads: reads.clone(), nats };
@@ -92,6 +96,7 @@ impl Service {
             ledger,
             reads,
             live,
+            operations,
             panics: Panics::default(),
             auto_open: settings.auto_open,
             auth,

@@ -12,6 +12,7 @@ use crate::config::{
     StreamArgs,
 };
 use crate::nats;
+use crate::operations::Retries;
 use crate::telemetry;
 use crate::worker::{Parts, Worker};
 
@@ -52,7 +53,8 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
         nats: nats::connect(args.nats.nats_url.as_deref()).await?,
         streams: args.streams.settings(),
         models,
-        policy: Some((ledger, rules)),
+        policy: Some((ledger.clone(), rules)),
+        operations: Some((ledger, Retries::USUAL)),
     })?;
     tracing::info!(holder = worker.leases().holder(), "working");
     asked_to_stop().await;

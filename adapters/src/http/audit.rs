@@ -140,7 +140,7 @@ impl Ticket {
 
     /// For the ledger, once the body is read; answered with these statuses.
     pub(super) fn audit(&self, status: fn(&Outcome) -> u16) -> Audit {
-        Audit { entry: Arc::clone(self.entry()), status }
+        Audit::Due { entry: Arc::clone(self.entry()), status }
     }
 
     /// Records the call, unless the ledger has. One that was abandoned may be recorded by the ledger

@@ -197,7 +197,7 @@ pub(super) struct BulkAnswer<'a> {
 /// What became of one command: a body if it took effect, a problem if it did not.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BulkResult)]
-struct ResultAnswer<'a> {
+pub(super) struct ResultAnswer<'a> {
     /// That of the single route.
     status: u16,
     /// Whether it was decided earlier, under the same key.
@@ -307,7 +307,11 @@ fn respond<'a>(
     Ok(as_of(answer::json(StatusCode::OK, &body)?, &positions))
 }
 
-fn accepted<'a>(asked: &'a Asked, receipt: &'a Receipt, replayed: bool) -> ResultAnswer<'a> {
+pub(super) fn accepted<'a>(
+    asked: &'a Asked,
+    receipt: &'a Receipt,
+    replayed: bool,
+) -> ResultAnswer<'a> {
     let request_id = asked.request_id.as_ref();
     let Some(body) = BodyAnswer::of(receipt, request_id, &asked.reach) else {
         return failed(not_of_a_command(receipt));
@@ -316,13 +320,13 @@ fn accepted<'a>(asked: &'a Asked, receipt: &'a Receipt, replayed: bool) -> Resul
     ResultAnswer { status, replayed, body: Some(body), problem: None }
 }
 
-fn failed(problem: Problem) -> ResultAnswer<'static> {
+pub(super) fn failed(problem: Problem) -> ResultAnswer<'static> {
     let (status, replayed) = (problem.code.status().as_u16(), problem.replayed);
     ResultAnswer { status, replayed, body: None, problem: Some(OfCommand(problem)) }
 }
 
 /// Notes how far an answer is, in each partition.
-fn reach(positions: &mut BTreeMap<u32, u64>, receipt: &Receipt) {
+pub(super) fn reach(positions: &mut BTreeMap<u32, u64>, receipt: &Receipt) {
     let reached = match receipt {
         Receipt::Movement(movement) => vec![(movement.partition, movement.position)],
         Receipt::Wallet(state) => vec![(state.partition, state.position)],

@@ -15,6 +15,7 @@ use super::fields::Fields;
 use super::guard::Reach;
 use super::if_match::IfMatch;
 use super::key;
+use super::prefer;
 use super::problem::Problem;
 use super::trace;
 
@@ -38,6 +39,8 @@ pub(super) struct Call {
     ticket: Option<Ticket>,
     /// Of which wallets it may ask.
     pub(super) reach: Reach,
+    /// Whether its client would rather not wait.
+    pub(super) is_async: bool,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Call {
@@ -53,7 +56,8 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         let mut fields = Fields::parse(&body)?;
         let request_id = key::agreed(&headers, fields.request_ids()?)?;
         let traceparent = trace::traceparent(&headers).map(Arc::from);
-        Ok(Self { uri, fields, request_id, if_match, traceparent, ticket, reach })
+        let is_async = prefer::respond_async(&headers);
+        Ok(Self { uri, fields, request_id, if_match, traceparent, ticket, reach, is_async })
     }
 }
 

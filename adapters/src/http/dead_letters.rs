@@ -1,5 +1,6 @@
 //! The dead letters: what is asked of them in a query, and how they look as JSON. The command line
-//! prints the same JSON.
+//! prints the same JSON. Operations that came to no outcome are among them, as the projection
+//! `operations`.
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -61,7 +62,7 @@ impl FromRequestParts<Api> for Page {
         let given: Parameters = query::parameters(&parts.uri)?;
         let wallet: Option<WalletId> = parsed("wallet", given.wallet)?;
         let filter = Filter {
-            projection: projection(given.projection, &api.dead_letters.projections())?,
+            projection: projection(given.projection, &api.dead_letters.sources())?,
             wallet_id: wallet.map(|wallet| wallet.as_str().to_owned()),
             state: parsed("state", given.state)?,
         };
@@ -87,7 +88,8 @@ fn cursor(text: Option<String>) -> Result<Option<LetterId>, Problem> {
 }
 
 /// A dead letter as operators read it, with the names of the messages in `DEAD_LETTERS`. Payload and
-/// metadata are those of the event in the journal.
+/// metadata are those of the event in the journal; of an operation, the payload is its command, and
+/// the position the number of its letter.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DeadLetter)]
@@ -199,6 +201,7 @@ impl<'a> From<&'a Decided> for DecidedAnswer<'a> {
                 ("still-parked", None, Some(*position), Some(error.as_str()))
             }
             Outcome::NothingToFold => ("nothing-to-fold", None, None, None),
+            Outcome::Queued => ("queued", None, None, None),
         };
         Self {
             id: letter.id.to_string(),

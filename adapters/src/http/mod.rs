@@ -14,6 +14,7 @@
 //! | `call`, `fields`, `number`, `key`, `if_match`, `path`, `position` | a request, checked part by part |
 //! | `query` | the parameters of a query, checked one by one |
 //! | `submit`, `answer` | outcomes as JSON |
+//! | `prefer`, `operations` | commands whose clients do not wait, and what became of them |
 //! | `bulk` | many commands in one body, and what became of each |
 //! | `wallets`, `history`, `stats` | the read models of wallets: what is asked of them, and as JSON |
 //! | `statement` | a wallet's statement, as JSON, CSV or a page to be printed |
@@ -62,8 +63,10 @@ mod negotiate;
 mod number;
 mod observe;
 pub mod openapi;
+mod operations;
 mod path;
 mod position;
+mod prefer;
 mod problem;
 mod query;
 mod refusal;
@@ -88,6 +91,7 @@ use crate::auth::Auth;
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
 use crate::live::Live;
+use crate::operations::OperationDesk;
 use crate::reads::Reads;
 use crate::reports::ReportDesk;
 
@@ -127,6 +131,8 @@ pub struct ApiParts {
     pub reads: Reads,
     /// Where events are streamed from.
     pub live: Live,
+    /// Where commands go whose clients do not wait.
+    pub operations: OperationDesk,
     /// Whether a deposit opens a wallet that was never opened.
     pub auto_open: bool,
     /// Where alerts are reviewed.

@@ -33,6 +33,10 @@ pub(super) struct LetterPath(pub(super) LetterId);
 #[derive(Debug)]
 pub(super) struct CallPath(pub(super) Uuid);
 
+/// `{id}` of an operation.
+#[derive(Debug)]
+pub(super) struct OperationPath(pub(super) Uuid);
+
 /// `{walletId}`, where there is one, and `{key}` of an idempotency key.
 #[derive(Debug)]
 pub(super) struct KeyPath {
@@ -82,6 +86,20 @@ impl<S: Send + Sync> FromRequestParts<S> for TransferPath {
             Problem::new(
                 Code::InvalidTransferId,
                 "A transfer id is a UUID, as the answer to the transfer gave it: correct the path.",
+            )
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OperationPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id: Option<Uuid> = id(parts, state).await;
+        id.map(Self).ok_or_else(|| {
+            Problem::new(
+                Code::InvalidOperationId,
+                "An operation id is a UUID, as Location gave it: correct the path.",
             )
         })
     }

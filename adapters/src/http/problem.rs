@@ -20,7 +20,7 @@ use super::trace::TraceId;
 use crate::reads::{ReadError, StandingsError};
 
 /// How long a client waits before it sends the same again: most jams are gone within a second.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub(super) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// A request that was not carried out.
 #[derive(Debug, Clone)]

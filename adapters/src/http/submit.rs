@@ -1,4 +1,5 @@
-//! From a command to its answer: the one place where the ledger's outcomes become HTTP.
+//! From a command to its answer: the one place where the ledger's outcomes become HTTP. A client that
+//! would rather not wait is answered before there is one.
 
 use axum::http::{HeaderValue, Uri};
 use axum::response::Response;
@@ -11,6 +12,7 @@ use super::audit;
 use super::call::Call;
 use super::guard::Reach;
 use super::if_match::IfMatch;
+use super::operations;
 use super::problem::{Member, Problem};
 use super::refusal::wallet_not_found;
 use super::wallets;
@@ -33,6 +35,13 @@ pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Re
         expected_owner,
         origin,
     };
+    if call.is_async && api.operations.is_open() {
+        return operations::accepted(
+            &api.operations.accept(request).await?,
+            &call.uri,
+            &call.reach,
+        );
+    }
     let Answer { outcome, replayed } = api.ledger.submit(request).await?;
     match outcome {
         Outcome::Accepted(receipt) => {
@@ -110,7 +119,7 @@ impl Asked {
         }
     }
 
-    pub(super) fn refused(self, refused: &Refused) -> Problem {
+    pub(super) fn refused(&self, refused: &Refused) -> Problem {
         refused_of(refused, Some(&self.wallet), self.target.as_ref())
     }
 }

@@ -100,6 +100,7 @@ fn api(health: Arc<dyn Health>) -> Api {
         ledger: ledger(),
         reads: Reads::start(url, 1, 1).unwrap(),
         live: Live::start(url, 1).unwrap(),
+        operations: OperationDesk::start(url, 1, false).unwrap(),
         auto_open: true,
         auth: Auth::Off,
         calls: AuditDesk::new(nowhere.clone()),

@@ -56,7 +56,7 @@ pub async fn connect(url: Option<&str>) -> Result<Option<Client>, NatsError> {
 }
 
 /// Whether there is a connection. What is asked without one waits until there is.
-pub(super) async fn is_connected(client: &Client) -> bool {
+pub(crate) async fn is_connected(client: &Client) -> bool {
     if client.connection_state() == State::Pending {
         // Answered as soon as the connection is made; how it ends is seen below.
         let _ = timeout(FIRST_CONNECT_WAIT, client.flush()).await;

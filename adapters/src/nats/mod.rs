@@ -19,7 +19,7 @@
 //! JetStream may lose, repeat and reorder messages; the journal is the only truth. Whoever reads the
 //! stream counts positions, skips what it has and reads the rest from the journal.
 
-mod connect;
+pub(crate) mod connect;
 pub mod message;
 pub mod outbox;
 pub mod publisher;

@@ -29,6 +29,7 @@ use thiserror::Error;
 use tokio::time::sleep;
 
 use super::stream::{self, ALERTS, DEAD_LETTERS, StreamSettings, ensure};
+use crate::operations::letters;
 use crate::postgres::wake::Wake;
 use notice::Notice;
 
@@ -165,10 +166,15 @@ impl Outbox {
         let sent = self.send(letters.iter().map(Notice::of_letter).collect()).await?;
         let is_sent: HashSet<String> = sent.ids().into_iter().collect();
         let ids = letters.into_iter().map(|letter| letter.id);
-        let ids: Vec<_> = ids.filter(|id| is_sent.contains(&id.to_string())).collect();
+        let ids = ids.filter(|id| is_sent.contains(&id.to_string()));
+        let (of_operations, ids): (Vec<_>, Vec<_>) =
+            ids.partition(|id| id.projection == dead_letters::OPERATIONS);
+        let of_operations: Vec<_> =
+            of_operations.iter().map(|id| (id.partition, id.position)).collect();
         let mut transaction = self.pool.begin().await?;
         record(&mut *transaction, &sent.new).await?;
         dead_letters::mark_published(&mut *transaction, &ids).await?;
+        letters::mark_told(&mut *transaction, &of_operations).await?;
         transaction.commit().await?;
         sent.trouble.map_or(Ok(is_full), Err)
     }

@@ -1,7 +1,8 @@
 //! The streams: created when they are missing, and brought to the settings of this process.
 //!
 //! Files, the oldest messages going first when a bound is reached: a stream is a copy, and whoever is
-//! behind it reads the journal. How often nats-server syncs a file to the disk is the server's
+//! behind it reads the journal. (A work queue takes no more at its bound: what it is to be told stays in
+//! Postgres meanwhile.) How often nats-server syncs a file to the disk is the server's
 //! setting, not the stream's: `jetstream { sync_interval: "1s" }` from 2.10 on, two minutes by default and
 //! always in 2.9. What a power cut takes is read from the journal, or published again by
 //! `florin relay republish`.
@@ -15,13 +16,18 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use async_nats::jetstream::{self};
 
 /// The events of the ledger.
-pub const LEDGER: Stream = Stream { name: "LEDGER", subjects: "ledger.>" };
+pub const LEDGER: Stream = Stream { name: "LEDGER", subjects: "ledger.>", kind: Kind::Log };
 
 /// What the fraud rules found.
-pub const ALERTS: Stream = Stream { name: "ALERTS", subjects: "alerts.>" };
+pub const ALERTS: Stream = Stream { name: "ALERTS", subjects: "alerts.>", kind: Kind::Log };
 
 /// Events that a projection could not apply.
-pub const DEAD_LETTERS: Stream = Stream { name: "DEAD_LETTERS", subjects: "dead-letters.>" };
+pub const DEAD_LETTERS: Stream =
+    Stream { name: "DEAD_LETTERS", subjects: "dead-letters.>", kind: Kind::Log };
+
+/// Operations that are to be carried out.
+pub const OPERATIONS: Stream =
+    Stream { name: "OPERATIONS", subjects: "operations.>", kind: Kind::Queue };
 
 /// How long JetStream may take to answer a request about streams and consumers. It takes
 /// milliseconds; a server that is starting answers after it has read its store.
@@ -34,6 +40,33 @@ pub struct Stream {
     pub name: &'static str,
     /// The subjects that it keeps.
     pub subjects: &'static str,
+    /// What becomes of its messages.
+    pub kind: Kind,
+}
+
+/// What becomes of the messages of a stream.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// They stay for whoever reads them; at the bound the oldest go.
+    Log,
+    /// Each goes when somebody has dealt with it; at the bound none is taken.
+    Queue,
+}
+
+impl Kind {
+    fn retention(self) -> RetentionPolicy {
+        match self {
+            Self::Log => RetentionPolicy::Limits,
+            Self::Queue => RetentionPolicy::WorkQueue,
+        }
+    }
+
+    fn discard(self) -> DiscardPolicy {
+        match self {
+            Self::Log => DiscardPolicy::Old,
+            Self::Queue => DiscardPolicy::New,
+        }
+    }
 }
 
 /// How streams are kept.
@@ -74,7 +107,7 @@ impl Default for StreamSettings {
 }
 
 /// JetStream with bounded waits.
-pub(super) fn jetstream(client: Client) -> jetstream::Context {
+pub(crate) fn jetstream(client: Client) -> jetstream::Context {
     ContextBuilder::new().timeout(ANSWER_WAIT).build(client)
 }
 
@@ -92,8 +125,8 @@ pub async fn ensure(
         name: stream.name.to_owned(),
         subjects: vec![stream.subjects.to_owned()],
         storage: StorageType::File,
-        retention: RetentionPolicy::Limits,
-        discard: DiscardPolicy::Old,
+        retention: stream.kind.retention(),
+        discard: stream.kind.discard(),
         num_replicas: settings.replicas,
         max_age: settings.max_age,
         max_bytes: settings.max_bytes,

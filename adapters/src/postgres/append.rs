@@ -44,7 +44,7 @@ pub(super) async fn warm_up(
     Ok(())
 }
 
-pub(super) type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// The statement of these parts, with what the batch has for each of them.
 fn bind(batch: &Batch, parts: Parts) -> Result<Query<'_>, AppendError> {

@@ -10,10 +10,10 @@ use super::append::Query;
 use super::row::signed;
 
 /// The parameters of [`insert`].
-pub(super) const PARAMETERS: usize = 11;
+pub(crate) const PARAMETERS: usize = 11;
 
 /// Inserts rows, one for each of a list, if there is anything in `from`; `$+0` is the first parameter.
-pub(super) fn insert(from: &str) -> String {
+pub(crate) fn insert(from: &str) -> String {
     format!(
         "
   INSERT INTO api_audit (id, received_at, method, url, headers, body, body_bytes, client, subject,
@@ -31,7 +31,7 @@ pub(super) fn insert(from: &str) -> String {
 }
 
 /// A part of a statement with its parameters counted from `first` on.
-pub(super) fn numbered(part: &str, first: usize, parameters: usize) -> String {
+pub(crate) fn numbered(part: &str, first: usize, parameters: usize) -> String {
     // The last one first: `$+1` is the beginning of `$+10`.
     (0..parameters).rev().fold(part.to_owned(), |sql, number| {
         sql.replace(&format!("$+{number}"), &format!("${}", first + number))
@@ -52,7 +52,7 @@ pub async fn record(pool: &PgPool, rows: &[AuditRow]) -> Result<(), sqlx::Error>
 
 /// In the order of their ids, so that two statements with the same calls wait for each other and not
 /// in a circle.
-pub(super) fn in_order(rows: &[AuditRow]) -> Vec<&AuditRow> {
+pub(crate) fn in_order(rows: &[AuditRow]) -> Vec<&AuditRow> {
     let mut rows: Vec<&AuditRow> = rows.iter().collect();
     rows.sort_unstable_by_key(|row| row.entry.call.id);
     rows
@@ -60,7 +60,7 @@ pub(super) fn in_order(rows: &[AuditRow]) -> Vec<&AuditRow> {
 
 /// The rows as Postgres takes them: a list a column.
 #[derive(Default)]
-pub(super) struct Columns<'r> {
+pub(crate) struct Columns<'r> {
     ids: Vec<Uuid>,
     received_at: Vec<DateTime<Utc>>,
     methods: Vec<&'r str>,
@@ -75,7 +75,7 @@ pub(super) struct Columns<'r> {
 }
 
 impl<'r> Columns<'r> {
-    pub(super) fn of(rows: &[&'r AuditRow]) -> Self {
+    pub(crate) fn of(rows: &[&'r AuditRow]) -> Self {
         let mut columns = Self::default();
         for row in rows {
             let call = &row.entry.call;
@@ -94,7 +94,7 @@ impl<'r> Columns<'r> {
         columns
     }
 
-    pub(super) fn bind<'q>(self, query: Query<'q>) -> Query<'q>
+    pub(crate) fn bind<'q>(self, query: Query<'q>) -> Query<'q>
     where
         'r: 'q,
     {

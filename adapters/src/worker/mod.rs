@@ -1,11 +1,12 @@
 //! What runs behind the front door: the relay of every partition, and every read model in every
-//! partition, each under its lease; the outbox for alerts and dead letters; and the policy that freezes
-//! wallets. `florin worker` and `florin dev` start it; as many processes as one likes share the work.
+//! partition, each under its lease; the outbox for alerts and dead letters; the policy that freezes
+//! wallets; and operations, whose clients do not wait. `florin worker` and `florin dev` start it; as many
+//! processes as one likes share the work.
 //!
 //! To add a kind of work: one line in [`Worker::start`], for each lease that it runs under.
 //!
 //! Bounds: one connection for the leases, one for each read model and partition that runs here, and
-//! [`work_connections`] for everything else, apart from those of the command side.
+//! [`work_connections`] for everything else, and [`CARRIER_CONNECTIONS`] for operations, apart from those of the command side.
 
 mod projections;
 mod source;
@@ -23,6 +24,7 @@ use crate::fraud::FreezePolicy;
 use crate::nats::outbox::Outbox;
 use crate::nats::relay::{Relay, RelayHandle};
 use crate::nats::stream::StreamSettings;
+use crate::operations::{Carrier, Publisher, Retries};
 use crate::postgres::heads::Heads;
 use crate::postgres::lease::Leases;
 use crate::postgres::recent::RecentJournal;
@@ -32,6 +34,10 @@ pub use projections::lease_of_projection;
 
 /// How many connections the work has at most: Postgres has a hundred for everybody.
 const MAX_CONNECTIONS: u32 = 16;
+
+/// How many connections carry operations out: while some batches are with the ledger, others are
+/// claimed and saved.
+const CARRIER_CONNECTIONS: u32 = 4;
 
 /// What a worker needs.
 pub struct Parts {
@@ -47,6 +53,8 @@ pub struct Parts {
     pub models: Vec<Arc<dyn Projection>>,
     /// Where wallets are frozen that fraud rules ask to freeze, and which rules do; nobody is without.
     pub policy: Option<(Ledger, fraud::Settings)>,
+    /// Where operations are submitted, and how often; without it, or without NATS, none are.
+    pub operations: Option<(Ledger, Retries)>,
 }
 
 /// The running work. Dropping it ends the work as `kill -9` does: its leases run out.
@@ -55,6 +63,7 @@ pub struct Worker {
     tasks: JoinSet<()>,
     relays: Vec<RelayHandle>,
     progress: Vec<Arc<Progress>>,
+    carrier: Option<Carrier>,
 }
 
 impl Worker {
@@ -68,13 +77,18 @@ impl Worker {
         let leases = Leases::start(connect_sized(&parts.database_url, 1)?);
         let heads = Heads::follow(pool.clone(), partitions);
         let (tasks, relays, progress) = (JoinSet::new(), Vec::new(), Vec::new());
-        let mut worker = Self { leases, tasks, relays, progress };
+        let mut worker = Self { leases, tasks, relays, progress, carrier: None };
         let recent = Arc::new(RecentJournal::new(parts.journal.clone(), heads.clone()));
         worker.project(projections::of(&parts, &heads, &recent));
         match parts.nats {
             None => tracing::warn!("without NATS_URL, events are not published"),
             Some(nats) => {
                 worker.publish(Outbox::new(pool.clone(), nats.clone(), parts.streams));
+                worker.queue(Publisher::new(pool.clone(), nats.clone(), parts.streams));
+                if let Some((ledger, retries)) = parts.operations {
+                    let pool = connect_sized(&parts.database_url, CARRIER_CONNECTIONS)?;
+                    worker.carry(Carrier::new(ledger, pool, nats.clone(), retries));
+                }
                 for partition in 0..partitions {
                     let (pool, nats, heads) = (pool.clone(), nats.clone(), heads.clone());
                     let journal = Arc::<RecentJournal>::clone(&recent);
@@ -104,8 +118,12 @@ impl Worker {
         &self.leases
     }
 
-    /// Ends the work and gives its leases back, so that others go on at once.
+    /// Ends the work and gives its leases back, so that others go on at once. The operations in hand are
+    /// brought to an end.
     pub async fn stop(mut self) {
+        if let Some(carrier) = &self.carrier {
+            carrier.finish().await;
+        }
         self.tasks.shutdown().await;
         self.leases.stop().await;
     }
@@ -125,6 +143,18 @@ impl Worker {
         self.tasks.spawn(async move { match leases.run(Outbox::LEASE, || outbox.run()).await {} });
     }
 
+    fn queue(&mut self, publisher: Publisher) {
+        let leases = self.leases.clone();
+        let work = async move { match leases.run(Publisher::LEASE, || publisher.run()).await {} };
+        self.tasks.spawn(work);
+    }
+
+    /// Without a lease: every process carries out what it gets hold of.
+    fn carry(&mut self, carrier: Carrier) {
+        self.carrier = Some(carrier.clone());
+        self.tasks.spawn(async move { match carrier.run().await {} });
+    }
+
     fn freeze(&mut self, policy: FreezePolicy) {
         let leases = self.leases.clone();
         let work = async move { match leases.run(FreezePolicy::LEASE, || policy.run()).await {} };
@@ -138,8 +168,8 @@ impl Worker {
     }
 }
 
-/// Two to follow the heads, two each for the outbox and the policy, and two a partition: a page is
-/// read while the cursor is moved.
+/// Two to follow the heads, two each for the outbox, the policy and the operations' publisher, and two
+/// a partition: a page is read while the cursor is moved.
 fn work_connections(partitions: u32) -> u32 {
-    (6 + 2 * partitions).min(MAX_CONNECTIONS)
+    (8 + 2 * partitions).min(MAX_CONNECTIONS)
 }

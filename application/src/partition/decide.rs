@@ -20,6 +20,7 @@ use super::draft::Draft;
 use super::state::State;
 use super::transfer::{Rules, advance};
 use super::{CreditLeg, Group, Submission, Task};
+use crate::audit::Audit;
 use crate::command::{
     Command, Direction, Key, Movement, NewTransfer, Outcome, Receipt, Refused, RequestId,
     SubmitError, WalletState,
@@ -263,7 +264,7 @@ impl Submission {
             request_id: self.key.as_ref().map(|(key, _)| key.request_id.as_str().into()),
             correlation_id,
             traceparent: self.origin.traceparent.as_deref().map(Into::into),
-            audit_id: self.origin.audit.as_ref().map(|audit| audit.entry.call.id),
+            audit_id: self.origin.audit.as_ref().map(Audit::id),
         }
         .to_json()
     }
@@ -313,7 +314,7 @@ fn keep(
     transfer: Option<TransferId>,
 ) {
     let outcome = match decided {
-        Decided::Outcome(outcome) if is_kept(outcome) => Some(Arc::clone(outcome)),
+        Decided::Outcome(outcome) if outcome.is_kept() => Some(Arc::clone(outcome)),
         Decided::InFlight(_) => None,
         Decided::Outcome(_)
         | Decided::Replay(_)
@@ -333,38 +334,19 @@ fn record_call(
     submission: &Submission,
     decided: &Decided,
 ) {
-    let Some(audit) = submission.origin.audit.as_ref().filter(|_| draft.extent() != before) else {
+    let Some(Audit::Due { entry, status }) = &submission.origin.audit else { return };
+    if draft.extent() == before {
         return;
-    };
+    }
     match decided {
-        Decided::Outcome(outcome) => draft.record_call(audit, outcome),
-        Decided::InFlight(transfer) => draft.record_call(audit, &transfer.told()),
+        Decided::Outcome(outcome) => draft.record_call(entry, status(outcome)),
+        Decided::InFlight(transfer) => draft.record_call(entry, status(&transfer.told())),
         // By these nothing is written.
         Decided::Replay(_)
         | Decided::SameAs(_)
         | Decided::Failed(_)
         | Decided::Wallet(_)
         | Decided::Transfers(_) => {}
-    }
-}
-
-/// Malformed requests and conflicts are no outcomes: mended, they may be sent under the same key.
-fn is_kept(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Accepted(_) => true,
-        Outcome::Refused(Refused { refusal, .. }) => match refusal {
-            Refusal::TooManyDecimals { .. } | Refusal::WalletExists => false,
-            Refusal::WalletNotFound
-            | Refusal::WalletFrozen
-            | Refusal::WalletClosed
-            | Refusal::WalletNotEmpty { .. }
-            | Refusal::TransferInFlight
-            | Refusal::InsufficientFunds { .. }
-            | Refusal::BalanceLimit { .. }
-            | Refusal::CurrencyMismatch { .. }
-            | Refusal::SameWallet
-            | Refusal::TransferPhase => true,
-        },
     }
 }
 

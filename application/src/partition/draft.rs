@@ -16,8 +16,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::state::State;
-use crate::audit::{Audit, AuditRow};
-use crate::command::{Key, Leg, Outcome};
+use crate::audit::{AuditRow, Entry};
+use crate::command::{Key, Leg};
 use crate::journal::{Batch, KeptKey, TransferRecord, WalletRecord};
 
 /// The aggregate that an event belongs to, as the journal names it.
@@ -150,10 +150,9 @@ impl Draft {
     }
 
     /// Records the call of a command with what follows of it; once, of however many commands it is.
-    pub(super) fn record_call(&mut self, audit: &Audit, told: &Outcome) {
-        if audit.entry.kept_as().is_none() && self.recorded.insert(audit.entry.call.id) {
-            let status = (audit.status)(told);
-            self.batch.calls.push(AuditRow { entry: Arc::clone(&audit.entry), status });
+    pub(super) fn record_call(&mut self, entry: &Arc<Entry>, status: u16) {
+        if entry.kept_as().is_none() && self.recorded.insert(entry.call.id) {
+            self.batch.calls.push(AuditRow { entry: Arc::clone(entry), status });
         }
     }
 

@@ -31,6 +31,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("stream_wallet", "wallet:read ledger:read"),
     ("bulk", "wallet:write ledger:write"),
     ("get_key", "wallet:read ledger:read"),
+    ("get_operation", "wallet:read ledger:read"),
     ("get_free_key", "wallet:read ledger:read"),
     ("stream_events", "ledger:read"),
     ("get_trial_balance", "ledger:read"),

@@ -49,7 +49,7 @@ fn status(outcome: &Outcome) -> u16 {
 }
 
 fn by(call: &Arc<Entry>) -> Origin {
-    Origin { traceparent: None, audit: Some(Audit { entry: Arc::clone(call), status }) }
+    Origin { traceparent: None, audit: Some(Audit::Due { entry: Arc::clone(call), status }) }
 }
 
 fn called(call: &Arc<Entry>, request: Request) -> Request {

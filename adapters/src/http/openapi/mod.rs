@@ -71,7 +71,7 @@ const TAGS: [(&str, &str); 6] = [
     ("bulk", "Many commands at once."),
     ("events", "The journal itself, as it grows."),
     ("fraud", "What the fraud rules found, and what people decided about it."),
-    ("operations", "How the service and its read models are."),
+    ("operations", "What became of what was sent, and how the service and its read models are."),
 ];
 
 /// The document of all routes.

@@ -30,6 +30,9 @@ parameters! {
     /// `{id}` of a transfer.
     TransferInPath = [in_path("The transfer, as the answer to it gave its id.", uuid())];
 
+    /// `{id}` of an operation.
+    OperationInPath = [in_path("The operation, as `Location` gave its id.", uuid())];
+
     /// `{id}` of an alert.
     AlertInPath = [in_path(
         "The alert: its rule and the event that it was found at.",
@@ -74,6 +77,15 @@ parameters! {
             text("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ),
     ];
+
+    /// What a command that goes alone may bring besides.
+    Preference = [in_header(
+        "Prefer",
+        "`respond-async`: do not wait for the outcome. The command is on record when it is answered, \
+         with a 202, and is carried out whatever happens then. Other preferences, and what is none, \
+         count as absent; where there is no queue, this one too.",
+        text("respond-async"),
+    )];
 
     /// What a command to one wallet may bring besides.
     Condition = [in_header(

@@ -98,6 +98,9 @@ pub(in crate::http) const LETTER: &[Code] = &[Code::InvalidDeadLetterId, Code::D
 /// Where it is about a call on record.
 pub(in crate::http) const CALL: &[Code] = &[Code::InvalidCallId, Code::CallNotFound];
 
+/// Where it is about an operation.
+pub(in crate::http) const OPERATION: &[Code] = &[Code::InvalidOperationId, Code::OperationNotFound];
+
 /// Where it is about an idempotency key.
 pub(in crate::http) const KEY: &[Code] = &[Code::InvalidRequestId, Code::KeyNotFound];
 

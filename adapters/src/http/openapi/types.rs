@@ -17,9 +17,10 @@ use florin_domain::fraud::Rule;
 use florin_domain::ids::{MAX_OPERATOR, MAX_OWNER, MAX_REASON, MAX_WALLET_ID};
 
 use florin_projections::history::Kind;
-use florin_projections::models;
+use florin_projections::{dead_letters, models};
 
 use crate::http::answer::Time;
+use crate::operations::State;
 
 /// What is neither a control character nor nothing.
 const PRINTABLE: &str = r"^[^\x00-\x1F\x7F-\x9F]+$";
@@ -200,11 +201,20 @@ described! {
     /// What became of a dead letter.
     LetterState = names(["open", "replayed", "discarded"]);
 
+    /// How far an operation is.
+    OperationState = names(State::ALL.map(State::name));
+
+    /// What kind of command it is.
+    CommandType =
+        names(["open", "deposit", "withdraw", "transfer", "freeze", "unfreeze", "close"]);
+
     /// A rule that finds fraud.
     RuleName = names(Rule::ALL.iter().map(|rule| rule.as_str()));
 
-    /// A read model.
-    ProjectionName = names(models::all().iter().map(|model| model.name()));
+    /// A read model; and operations, which are none, where dead letters are.
+    ProjectionName = names(
+        models::all().iter().map(|model| model.name()).chain([dead_letters::OPERATIONS]),
+    );
 
     /// Kinds of entries, with commas between.
     EntryTypes = ObjectBuilder::new()

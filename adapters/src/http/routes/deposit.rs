@@ -15,7 +15,8 @@ use crate::http::fields::Fields;
 use crate::http::guard::Reach;
 use crate::http::if_match::IfMatch;
 use crate::http::openapi::bodies::MoneyBody;
-use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
+use crate::http::openapi::parameters::{CommandHeaders, Condition, Preference, WalletInPath};
+use crate::http::operations;
 use crate::http::path::WalletPath;
 use crate::http::problem::Problem;
 use crate::http::submit::{of_wallet, submit};
@@ -26,10 +27,14 @@ use crate::http::submit::{of_wallet, submit};
     path = "/wallets/{id}/deposit",
     operation_id = "deposit",
     tag = "wallets",
-    params(WalletInPath, CommandHeaders, Condition),
+    params(WalletInPath, CommandHeaders, Preference, Condition),
     request_body = MoneyBody,
     responses(
         (status = 201, description = "The money is in the wallet.", body = answer::MovementAnswer),
+        (
+            status = 202, description = "It is on record, and will be carried out: look at Location.",
+            body = operations::OperationAnswer,
+        ),
     ),
 )]
 pub(super) async fn post(

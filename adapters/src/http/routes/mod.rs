@@ -14,6 +14,7 @@ mod get_call;
 mod get_dead_letter;
 mod get_free_key;
 mod get_key;
+mod get_operation;
 mod get_transfer;
 mod get_wallet;
 mod history;
@@ -55,7 +56,7 @@ use super::limits::charge;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
     ALERT, AMOUNT, ANY, BODY, BULK, CALL, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY,
-    OPEN, OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
+    OPEN, OPERATION, OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
 };
 use super::problem::Problem;
 use crate::auth::Scope;
@@ -115,6 +116,7 @@ pub(super) fn table() -> Vec<Row> {
         ),
         row(routes!(get_key::get), Access::READ, &[KEY, &[Code::InvalidWalletId]]),
         row(routes!(get_free_key::get), Access::READ, &[KEY]),
+        row(routes!(get_operation::get), Access::READ, &[LEDGER, OPERATION]),
         row(routes!(trial_balance::get), LEDGER_READ, &[READ, REPORT]),
         row(routes!(stream_events::get), LEDGER_READ, &[STREAM]),
         row(routes!(list_alerts::get), OPS, &[READ]),

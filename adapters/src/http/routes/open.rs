@@ -14,7 +14,8 @@ use crate::http::call::Call;
 use crate::http::fields::Fields;
 use crate::http::guard::{Reach, insufficient};
 use crate::http::openapi::bodies::OpenBody;
-use crate::http::openapi::parameters::CommandHeaders;
+use crate::http::openapi::parameters::{CommandHeaders, Preference};
+use crate::http::operations;
 use crate::http::problem::Problem;
 use crate::http::submit::submit;
 use crate::http::wallets;
@@ -25,9 +26,15 @@ use crate::http::wallets;
     path = "/wallets",
     operation_id = "open_wallet",
     tag = "wallets",
-    params(CommandHeaders),
+    params(CommandHeaders, Preference),
     request_body = Option<OpenBody>,
-    responses((status = 201, description = "The wallet is open.", body = wallets::WalletAnswer)),
+    responses(
+        (status = 201, description = "The wallet is open.", body = wallets::WalletAnswer),
+        (
+            status = 202, description = "It is on record, and will be carried out: look at Location.",
+            body = operations::OperationAnswer,
+        ),
+    ),
 )]
 pub(super) async fn post(State(api): State<Api>, mut call: Call) -> Result<Response, Problem> {
     let given = call.fields.id()?;

@@ -13,7 +13,8 @@ use crate::http::answer;
 use crate::http::call::Call;
 use crate::http::fields::Fields;
 use crate::http::openapi::bodies::TransferBody;
-use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
+use crate::http::openapi::parameters::{CommandHeaders, Condition, Preference, WalletInPath};
+use crate::http::operations;
 use crate::http::path::WalletPath;
 use crate::http::problem::Problem;
 use crate::http::submit::submit;
@@ -24,13 +25,13 @@ use crate::http::submit::submit;
     path = "/wallets/{id}/transfer",
     operation_id = "transfer",
     tag = "transfers",
-    params(WalletInPath, CommandHeaders, Condition),
+    params(WalletInPath, CommandHeaders, Preference, Condition),
     request_body = TransferBody,
     responses(
         (status = 201, description = "The money has moved.", body = answer::ReceiptAnswer),
         (
             status = 202, description = "It is on its way: look at Location.",
-            body = answer::ReceiptAnswer,
+            body = operations::OnItsWay,
         ),
     ),
 )]

@@ -9,7 +9,8 @@ use crate::http::Api;
 use crate::http::answer;
 use crate::http::call::Call;
 use crate::http::openapi::bodies::TransferBetweenBody;
-use crate::http::openapi::parameters::{CommandHeaders, Condition};
+use crate::http::openapi::parameters::{CommandHeaders, Condition, Preference};
+use crate::http::operations;
 use crate::http::problem::Problem;
 
 /// Moves money between two wallets.
@@ -18,13 +19,13 @@ use crate::http::problem::Problem;
     path = "/transfers",
     operation_id = "transfer_between",
     tag = "transfers",
-    params(CommandHeaders, Condition),
+    params(CommandHeaders, Preference, Condition),
     request_body = TransferBetweenBody,
     responses(
         (status = 201, description = "The money has moved.", body = answer::ReceiptAnswer),
         (
             status = 202, description = "It is on its way: look at Location.",
-            body = answer::ReceiptAnswer,
+            body = operations::OnItsWay,
         ),
     ),
 )]

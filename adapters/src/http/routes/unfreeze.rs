@@ -10,7 +10,8 @@ use crate::http::Api;
 use crate::http::call::Call;
 use crate::http::fields::Fields;
 use crate::http::openapi::bodies::StatusBody;
-use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
+use crate::http::openapi::parameters::{CommandHeaders, Condition, Preference, WalletInPath};
+use crate::http::operations;
 use crate::http::path::WalletPath;
 use crate::http::problem::Problem;
 use crate::http::submit::{of_wallet, submit};
@@ -22,10 +23,14 @@ use crate::http::wallets;
     path = "/wallets/{id}/unfreeze",
     operation_id = "unfreeze",
     tag = "wallets",
-    params(WalletInPath, CommandHeaders, Condition),
+    params(WalletInPath, CommandHeaders, Preference, Condition),
     request_body = Option<StatusBody>,
     responses(
         (status = 200, description = "Money may leave the wallet.", body = wallets::WalletAnswer),
+        (
+            status = 202, description = "It is on record, and will be carried out: look at Location.",
+            body = operations::OperationAnswer,
+        ),
     ),
 )]
 pub(super) async fn post(

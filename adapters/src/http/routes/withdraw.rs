@@ -13,7 +13,8 @@ use crate::http::answer;
 use crate::http::call::Call;
 use crate::http::fields::Fields;
 use crate::http::openapi::bodies::MoneyBody;
-use crate::http::openapi::parameters::{CommandHeaders, Condition, WalletInPath};
+use crate::http::openapi::parameters::{CommandHeaders, Condition, Preference, WalletInPath};
+use crate::http::operations;
 use crate::http::path::WalletPath;
 use crate::http::problem::Problem;
 use crate::http::submit::{of_wallet, submit};
@@ -24,12 +25,18 @@ use crate::http::submit::{of_wallet, submit};
     path = "/wallets/{id}/withdraw",
     operation_id = "withdraw",
     tag = "wallets",
-    params(WalletInPath, CommandHeaders, Condition),
+    params(WalletInPath, CommandHeaders, Preference, Condition),
     request_body = MoneyBody,
-    responses((
-        status = 201, description = "The money has left the wallet.",
-        body = answer::MovementAnswer,
-    )),
+    responses(
+        (
+            status = 201, description = "The money has left the wallet.",
+            body = answer::MovementAnswer,
+        ),
+        (
+            status = 202, description = "It is on record, and will be carried out: look at Location.",
+            body = operations::OperationAnswer,
+        ),
+    ),
 )]
 pub(super) async fn post(
     State(api): State<Api>,

@@ -1,0 +1,177 @@
+//! Carries operations out, through the front door.
+//!
+//! ```text
+//! messages ─ids─▶ claim ─▶ Ledger::submit, all at once ─▶ step ─▶ save ─▶ acknowledge
+//! ```
+//!
+//! To be run by as many processes as one likes: the claim decides whose an operation is. What somebody
+//! began and did not save, because they died or Postgres did, is begun again after the lease, under the
+//! same key. Postgres being away is waited for with the batch in hand, as long as the lease lasts.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::Message;
+use florin_application::Ledger;
+use futures::future::join_all;
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::claim::{Claimed, Done, LEASE, claim, save};
+use super::pull::{Pull, acknowledge, operation_of};
+use super::retry::{Retries, Step, step};
+
+/// How many operations are claimed, submitted and saved together: a quarter of what one append
+/// carries.
+pub const BATCH: usize = 256;
+
+/// How many batches are in hand at once, so that one whose wallets cannot be had now holds up no
+/// others: together a quarter of what waits for a partition at most.
+pub const BATCHES: u32 = 8;
+
+/// How long the ledger is waited for. It answers in milliseconds, or something is the matter; what it
+/// decides later is found under the key.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a process that is to stop waits for what it has in hand: that takes milliseconds, or
+/// Postgres is away and nothing would come of it.
+const FINISH_WAIT: Duration = Duration::from_secs(2);
+
+/// The first and the longest wait for Postgres.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Who carries out, in this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Carrier {
+    ledger: Ledger,
+    pool: PgPool,
+    client: Client,
+    retries: Retries,
+    /// For batches in hand.
+    room: Arc<Semaphore>,
+}
+
+impl Carrier {
+    /// One that does nothing yet. Of the pool it needs one connection, and a second is good to have.
+    pub fn new(ledger: Ledger, pool: PgPool, client: Client, retries: Retries) -> Self {
+        Self { ledger, pool, client, retries, room: Arc::new(Semaphore::new(BATCHES as usize)) }
+    }
+
+    /// Carries out for ever. What it has in hand when it is dropped is begun again after the lease.
+    pub async fn run(&self) -> Infallible {
+        let mut pull = Pull::new(self.client.clone());
+        let mut batches = JoinSet::new();
+        loop {
+            let messages = pull.next(BATCH).await;
+            // It is closed when no more is to be begun.
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
+                return std::future::pending().await;
+            };
+            while batches.try_join_next().is_some() {}
+            let carrier = self.clone();
+            batches.spawn(async move {
+                carrier.carry(messages).await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Begins nothing more, and waits until what is in hand has been dealt with, but not for long.
+    pub async fn finish(&self) {
+        let all = timeout(FINISH_WAIT, self.room.acquire_many(BATCHES)).await;
+        self.room.close();
+        drop(all);
+    }
+
+    /// Deals with what the messages name. Those that cannot be dealt with come again.
+    async fn carry(&self, messages: Vec<Message>) {
+        let Some(claimed) = self.claim(&named(&messages)).await else { return };
+        let done = join_all(claimed.into_iter().map(|claimed| self.submit(claimed))).await;
+        if done.is_empty() || self.save(&done).await {
+            acknowledge(&self.client, &messages).await;
+        }
+    }
+
+    /// None when Postgres does not answer.
+    async fn claim(&self, ids: &[Uuid]) -> Option<Vec<Claimed>> {
+        let mut patience = Patience::new("begun");
+        loop {
+            match claim(&self.pool, ids).await {
+                Ok(claimed) => return Some(claimed),
+                Err(error) if patience.has_ended(&error).await => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether Postgres took it.
+    async fn save(&self, done: &[Done]) -> bool {
+        let mut patience = Patience::new("saved");
+        loop {
+            match save(&self.pool, done).await {
+                Ok(()) => return true,
+                Err(error) if patience.has_ended(&error).await => return false,
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn submit(&self, Claimed { id, attempt, request }: Claimed) -> Done {
+        let step = match request {
+            Ok(_) if attempt.in_a_row > self.retries.max_attempts => {
+                Step::Fail("it was begun again and again, and nobody came to an end".to_owned())
+            }
+            Ok(request) => {
+                let answered = timeout(PATIENCE, self.ledger.submit(request)).await;
+                step(attempt, answered.ok(), &self.retries)
+            }
+            Err(error) => Step::Fail(format!("it cannot be read: {error}")),
+        };
+        match &step {
+            Step::End(_) => {}
+            Step::Later { wait, why, .. } => {
+                tracing::debug!(operation = %id, ?wait, why, "tried later")
+            }
+            Step::Fail(why) => tracing::error!(operation = %id, why, "operation set aside"),
+        }
+        Done { id, attempt: attempt.number, step }
+    }
+}
+
+/// The operations that messages name, each once.
+fn named(messages: &[Message]) -> Vec<Uuid> {
+    let mut ids: Vec<_> = messages.iter().filter_map(operation_of).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// With a Postgres that does not answer: as long as a lease lasts.
+struct Patience {
+    what: &'static str,
+    began: Instant,
+    wait: Duration,
+}
+
+impl Patience {
+    fn new(what: &'static str) -> Self {
+        Self { what, began: Instant::now(), wait: BACKOFF.0 }
+    }
+
+    /// Waits a while, longer each time; or says that it has come to its end.
+    async fn has_ended(&mut self, error: &sqlx::Error) -> bool {
+        if self.began.elapsed() >= LEASE {
+            let what = self.what;
+            tracing::warn!(%error, "operations cannot be {what} now, and are begun again later");
+            return true;
+        }
+        sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(BACKOFF.1);
+        false
+    }
+}

@@ -1,0 +1,103 @@
+//! NATS is away, the queue is deleted or emptied, a message comes too often: each operation is carried
+//! out all the same, and once.
+
+use florin_tests::store::eventually;
+use futures::future::join_all;
+use serde_json::json;
+
+use super::{Queueing, expect_completed};
+
+/// Messages that name nothing, and one that names what has ended.
+async fn disturb(queue: &Queueing, ended: &str) {
+    let jetstream = queue.nats.jetstream().await;
+    for subject in [
+        "operations.0.none".to_owned(),
+        "operations.x".to_owned(),
+        format!("operations.0.{}", uuid::Uuid::nil()),
+        format!("operations.0.{ended}"),
+        format!("operations.7.{ended}"),
+    ] {
+        jetstream.publish(subject, "anything".into()).await.unwrap().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn while_nats_is_away_operations_are_accepted_and_carried_out_when_it_is_back() {
+    let queue = Queueing::start(4).await;
+    let before = queue.carried_out("/wallets/a/deposit", json!({ "amount": 1 })).await;
+    expect_completed(&before, 201);
+    queue.nats.kill_hard().await;
+    let deposits = (0..20).map(|_| queue.post("/wallets/a/deposit", json!({ "amount": 1 })));
+    let accepted = join_all(deposits).await;
+    // A command that is waited for does not need it.
+    queue.service.post("/wallets/a/deposit", json!({ "amount": 1 })).await.expect(201);
+    for one in &accepted {
+        let read = queue.service.get(one.header("location").unwrap()).await;
+        read.expect(200).expect_members(json!({ "state": "queued" }));
+    }
+    queue.nats.restart().await;
+    for one in &accepted {
+        expect_completed(&queue.ended(one).await, 201);
+    }
+    assert_eq!(queue.balance("a").await, "22.00");
+    queue.finish().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_deleted_again_and_again_loses_nothing() {
+    let queue = Queueing::start(1).await;
+    let mut accepted = Vec::new();
+    for _ in 0..5 {
+        let deposits = (0..20).map(|_| queue.post("/wallets/a/deposit", json!({ "amount": 1 })));
+        let (more, ()) = tokio::join!(join_all(deposits), async {
+            eventually("there is a queue", async || queue.nats.queued().await.ok_or("none")).await;
+            queue.nats.delete_queue().await;
+        });
+        accepted.extend(more);
+    }
+    for one in &accepted {
+        expect_completed(&queue.ended(one).await, 201);
+    }
+    assert_eq!(queue.balance("a").await, "100.00");
+    queue.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_queue_lost_is_published_again() {
+    let mut queue = Queueing::start(1).await;
+    expect_completed(&queue.carried_out("/wallets/a/deposit", json!({ "amount": 1 })).await, 201);
+    // Nobody pulls, and the message is gone before anybody does.
+    queue.service.stop_work().await;
+    let accepted = queue.post("/wallets/a/deposit", json!({ "amount": 1 })).await;
+    let publisher = queue.nats.worker(queue.service.store()).await;
+    eventually("it is published", async || match queue.nats.queued().await {
+        Some(1) => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    queue.nats.purge_queue().await;
+    publisher.stop().await;
+    queue.service.start_work(&queue.nats).await;
+    expect_completed(&queue.ended(&accepted).await, 201);
+    assert_eq!(queue.balance("a").await, "2.00");
+    queue.finish().await;
+}
+
+#[tokio::test]
+async fn messages_that_name_nothing_and_messages_too_many_change_nothing() {
+    let queue = Queueing::start(1).await;
+    let body = || json!({ "amount": 1, "requestId": "k" });
+    let ended = queue.carried_out("/wallets/a/deposit", body()).await;
+    disturb(&queue, ended.text_of("id")).await;
+    let next = queue.carried_out("/wallets/a/deposit", json!({ "amount": 2 })).await;
+    expect_completed(&next, 201);
+    eventually("the queue is empty", async || match queue.nats.queued().await {
+        Some(0) => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    let again = queue.service.get(&format!("/operations/{}", ended.text_of("id"))).await;
+    assert_eq!(again.body, ended.body);
+    assert_eq!(queue.balance("a").await, "3.00");
+    queue.finish().await;
+}
