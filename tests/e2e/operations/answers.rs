@@ -2,6 +2,7 @@
 
 use florin_tests::ask::id_in;
 use florin_tests::service::{Answer, Service, send};
+use florin_tests::store::eventually;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -197,4 +198,34 @@ async fn a_wallet_whose_id_is_made_up_is_opened_once() {
     assert_eq!(accepted.body["request"]["walletId"], opened.as_str());
     assert_eq!(queue.balance(&opened).await, "5.00");
     queue.finish().await;
+}
+
+#[tokio::test]
+async fn the_events_of_an_operation_name_the_call_that_it_came_by() {
+    let queueing = Queueing::start(1).await;
+    let body = json!({ "amount": 5 });
+    let accepted = queueing.post("/wallets/alice/deposit", body.clone()).await;
+    queueing.ended(&accepted).await;
+    let events = queueing.service.store().events().await;
+    let ids = events.iter().map(|event| {
+        let metadata: Value = serde_json::from_str(&event.metadata).unwrap();
+        metadata["auditId"].as_str().unwrap().to_owned()
+    });
+    let ids: Vec<String> = ids.collect();
+    assert!(ids.len() == 2 && ids[0] == ids[1], "{ids:?}");
+    let call = queueing.service.get(&format!("/audit/{}", ids[0])).await;
+    call.expect(200).expect_members(json!({ "status": 202, "body": body.to_string() }));
+    // Another body under its key: nothing is taken in, and the call is on record with its answer.
+    let keyed = |amount: u32| json!({ "amount": amount, "requestId": "k" });
+    queueing.post("/wallets/alice/deposit", keyed(1)).await.expect(202);
+    let refused = queueing.post("/wallets/alice/deposit", keyed(2)).await;
+    refused.expect_problem(422, "idempotency-mismatch");
+    eventually("the call is on record as it was answered", async || {
+        let page = queueing.service.get("/audit?limit=1").await;
+        let call = &page.body["data"][0];
+        let is_it = call["traceId"] == *refused.text_of("traceId") && call["status"] == 422;
+        if is_it { Ok(()) } else { Err(page) }
+    })
+    .await;
+    queueing.finish().await;
 }
