@@ -1,9 +1,9 @@
 //! Sends a message for every operation that is to be begun.
 //!
 //! **At least once**: a message counts as lost if its operation is not begun within
-//! [`REPUBLISH_AFTER`], and at once if JetStream does not acknowledge it: then another one goes out. One that is begun is sent again
-//! when whoever began it is given up, and one that is tried later, when it is due. So a stream may be
-//! purged or deleted, and NATS may be away: everything is in the table.
+//! [`REPUBLISH_AFTER`], and at once if JetStream does not acknowledge it: then another one goes out.
+//! One that is begun is sent again when whoever began it is given up, and one that is tried later, when
+//! it is due. So a stream may be purged or deleted, and NATS may be away: everything is in the table.
 //!
 //! To be run by one process at a time, under the lease [`Publisher::LEASE`]: a second one would
 //! publish everything twice, which is a waste and no more.
