@@ -9,8 +9,9 @@ CREATE TABLE api_audit (
   received_at timestamptz NOT NULL,
   method      text        NOT NULL,
   url         text        NOT NULL,
-  -- By name, secrets taken out. `json`, not `jsonb`: it is kept and shown, never searched.
-  headers     json        NOT NULL,
+  -- A JSON object of texts by name, secrets taken out. It is kept and shown and never searched, so
+  -- that Postgres need not read it.
+  headers     text        NOT NULL,
   -- Its first part; NULL when it was refused before it was read.
   body        text,
   body_bytes  bigint      NOT NULL,

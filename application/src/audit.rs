@@ -77,6 +77,8 @@ pub enum Audit {
         entry: Arc<Entry>,
         /// The status that the protocol has for an outcome.
         status: fn(&Outcome) -> u16,
+        /// Whether the call has more commands than this one.
+        is_of_many: bool,
     },
     /// Kept when the command was accepted, to be carried out later.
     Kept(Uuid),
@@ -99,6 +101,9 @@ pub struct AuditRow {
     pub entry: Arc<Entry>,
     /// What the caller is told, as a status of the protocol.
     pub status: u16,
+    /// Whether other appends may keep it too, of which the first does. Another entry that is kept
+    /// already is met only if its caller was not waited for.
+    pub is_shared: bool,
 }
 
 impl AuditRow {

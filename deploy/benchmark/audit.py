@@ -27,6 +27,8 @@ def cost(stack, options, report):
     for number in range(1, options.rounds + 1):
         for recorded in RECORDED if number % 2 else reversed(RECORDED):
             with stack.with_variable("FLORIN_AUDIT", str(recorded).lower()):
+                # Until what was asked of it at its start is in its log.
+                stack.rest()
                 for mode in MODES:
                     load = Load(mode, WALLETS, not options.no_keys)
                     cell = measure(stack, load, CONNECTIONS, options.seconds, options.warm_up)

@@ -2,12 +2,10 @@
 //!
 //! They gather for a tenth of a second and go in one insert. While Postgres is away they wait, up to
 //! a bound; what comes beyond it is lost, counted, and said to be, because a call must not wait for
-//! its record.
+//! its record. Nothing comes here of callers who ask for more than they may.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use florin_application::audit::AuditRow;
@@ -18,8 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::postgres::calls;
 
-/// How many calls wait at most: some seconds of a flood, some ten megabytes of ordinary calls, 400 MB
-/// of the largest.
+/// How many calls wait at most: some ten megabytes of ordinary calls, and 400 MB of the largest.
 const QUEUE: usize = 8192;
 
 /// How many are inserted at once: some ten milliseconds of Postgres.
@@ -70,8 +67,10 @@ impl AuditLog {
         let abort = keeper.abort_handle();
         if timeout(STOP_WAIT, keeper).await.is_err() {
             abort.abort();
-            tracing::error!("calls were not recorded: Postgres is away");
+            let queued = QUEUE - self.rows.capacity();
+            tracing::error!(queued, "calls are not on record: Postgres is away at the end");
         }
+        tell_lost(&self.lost);
     }
 }
 
@@ -95,7 +94,7 @@ impl Keeper {
                     self.gather(&mut queued, &mut stopped, &mut rows).await;
                     self.keep(&rows).await;
                     rows.clear();
-                    self.tell_lost();
+                    tell_lost(&self.lost);
                 }
             }
         }
@@ -134,6 +133,8 @@ impl Keeper {
             sleep(wait).await;
             wait = (wait * 2).min(BACKOFF.1);
         }
+        // An append that comes late leaves them as they are.
+        rows.iter().for_each(AuditRow::kept);
     }
 
     /// One of them cannot be kept: finds it by halves.
@@ -147,12 +148,12 @@ impl Keeper {
         self.keep(front).await;
         self.keep(back).await;
     }
+}
 
-    fn tell_lost(&self) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            tracing::error!(lost, "calls are not on record: more came than could be kept");
-        }
+fn tell_lost(lost: &AtomicU64) {
+    let lost = lost.swap(0, Ordering::Relaxed);
+    if lost > 0 {
+        tracing::error!(lost, "calls are not on record: more came than could be kept");
     }
 }
 

@@ -73,7 +73,7 @@ pub struct AuditDesk {
     pool: PgPool,
 }
 
-const COLUMNS: &str = "id, received_at, method, url, headers::text AS headers, body, body_bytes, \
+const COLUMNS: &str = "id, received_at, method, url, headers, body, body_bytes, \
                        host(client) AS client, subject, trace_id, status";
 
 impl AuditDesk {

@@ -1,15 +1,24 @@
 //! Takes secrets out of a call before it is recorded: whatever is named as one, be it a header, a
 //! parameter of the query, or a member of the body at any depth. Case does not matter.
 
-use axum::http::{HeaderMap, Uri};
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+use axum::http::{HeaderMap, HeaderName, Uri};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use thiserror::Error;
 
 /// What stands in the place of a secret.
 const REDACTED: &str = "[redacted]";
 
-/// What stands in the place of a body that names a secret and cannot be read.
-const WITHHELD: &str = "[redacted: it names a secret and is no whole JSON]";
+/// What stands in the place of a body that may name a secret and cannot be read.
+const WITHHELD: &str = "[redacted: it may name a secret and is no whole JSON]";
+
+/// How much of a header's value and of a URL is kept, and of how many headers: more than any that is
+/// sent in earnest, and so little that whoever sends nonsense fills no disk with it.
+const MAX_VALUE: usize = 512;
+const MAX_URL: usize = 1024;
+const MAX_HEADERS: usize = 32;
 
 /// What is secret in every call.
 const ALWAYS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -57,26 +66,32 @@ impl Secrets {
         self.names.iter().any(|secret| secret.eq_ignore_ascii_case(name))
     }
 
-    /// Headers as a JSON object; those of one name are one text, with commas between.
+    /// The first headers as a JSON object; those of one name are one text, with commas between.
     pub fn headers(&self, headers: &HeaderMap) -> String {
-        let mut object = Map::new();
-        for name in headers.keys() {
-            let value = match self.has(name.as_str()) {
-                true => REDACTED.to_owned(),
-                false => {
-                    let values = headers.get_all(name).iter();
-                    let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
-                    texts.collect::<Vec<_>>().join(", ")
-                }
-            };
-            object.insert(name.as_str().to_owned(), Value::String(value));
-        }
-        Value::Object(object).to_string()
+        // A map with texts as keys always has a JSON text.
+        serde_json::to_string(&Shown { secrets: self, headers }).unwrap_or_else(|_| "{}".to_owned())
     }
 
-    /// Path and query.
+    /// What is kept of the headers of a name.
+    fn value<'h>(&self, name: &HeaderName, headers: &'h HeaderMap) -> Cow<'h, str> {
+        if self.has(name.as_str()) {
+            return REDACTED.into();
+        }
+        let mut values = headers.get_all(name).iter().map(|value| value.as_bytes());
+        let first = values.next().unwrap_or_default();
+        match (str::from_utf8(first), values.next()) {
+            (Ok(one), None) if one.len() <= MAX_VALUE => one.into(),
+            _ => {
+                let values = headers.get_all(name).iter();
+                let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
+                cut(texts.collect::<Vec<_>>().join(", "), MAX_VALUE).into()
+            }
+        }
+    }
+
+    /// The beginning of path and query.
     pub fn url(&self, uri: &Uri) -> String {
-        let Some(query) = uri.query() else { return uri.path().to_owned() };
+        let Some(query) = uri.query() else { return cut(uri.path().to_owned(), MAX_URL) };
         let shown = |pair: &str| {
             let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
             let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
@@ -86,7 +101,7 @@ impl Secrets {
             }
         };
         let query: Vec<String> = query.split('&').map(shown).collect();
-        format!("{}?{}", uri.path(), query.join("&"))
+        cut(format!("{}?{}", uri.path(), query.join("&")), MAX_URL)
     }
 
     /// A body; `is_whole` says whether all of it is there.
@@ -96,10 +111,9 @@ impl Secrets {
         }
         let parsed = serde_json::from_str::<Value>(&text).ok().filter(|_| is_whole);
         let Some(mut body) = parsed else { return WITHHELD.to_owned() };
-        match self.take_out(&mut body) {
-            true => body.to_string(),
-            false => text,
-        }
+        self.take_out(&mut body);
+        // Not the text: of members with one name, only the last is in the value.
+        body.to_string()
     }
 
     /// Whether a text may have a member of such a name. An escape may hide a letter.
@@ -111,29 +125,42 @@ impl Secrets {
         text.contains("\\u") || self.names.iter().any(|name| is_at(name))
     }
 
-    /// Says whether there was anything to take out.
-    fn take_out(&self, value: &mut Value) -> bool {
+    fn take_out(&self, value: &mut Value) {
         match value {
             Value::Object(members) => {
-                let mut any = false;
                 for (name, member) in members {
-                    any |= match self.has(name) {
-                        true => {
-                            *member = Value::String(REDACTED.to_owned());
-                            true
-                        }
+                    match self.has(name) {
+                        true => *member = Value::String(REDACTED.to_owned()),
                         false => self.take_out(member),
-                    };
+                    }
                 }
-                any
             }
-            // Not `any`: each is looked at.
-            Value::Array(items) => {
-                items.iter_mut().fold(false, |any, item| self.take_out(item) | any)
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+            Value::Array(items) => items.iter_mut().for_each(|item| self.take_out(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
+}
+
+/// Headers as they are kept.
+struct Shown<'h> {
+    secrets: &'h Secrets,
+    headers: &'h HeaderMap,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let names = self.headers.keys().take(MAX_HEADERS);
+        out.collect_map(names.map(|name| (name.as_str(), self.secrets.value(name, self.headers))))
+    }
+}
+
+/// The beginning of a text, of so many bytes at most, and a sign that there was more.
+fn cut(mut text: String, max: usize) -> String {
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max));
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -166,6 +193,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_sends_much_is_recorded_with_the_beginning() {
+        let mut headers = HeaderMap::new();
+        for number in 0..100 {
+            let name: axum::http::HeaderName = format!("x-{number}").parse().unwrap();
+            headers.insert(name, "x".repeat(10_000).parse().unwrap());
+        }
+        let kept: Value = serde_json::from_str(&secrets().headers(&headers)).unwrap();
+        let kept = kept.as_object().unwrap();
+        assert_eq!(kept.len(), MAX_HEADERS);
+        assert!(kept.values().all(|value| value.as_str().unwrap().len() == MAX_VALUE + 3));
+        let long = format!("/{}?a=b", "x".repeat(10_000));
+        assert_eq!(secrets().url(&long.parse().unwrap()).len(), MAX_URL + 3);
+    }
+
+    #[test]
     fn secret_parameters_are_taken_out() {
         for (url, expected) in [
             ("/bulk", "/bulk"),
@@ -179,13 +221,15 @@ mod tests {
     #[test]
     fn secret_members_are_taken_out_at_any_depth() {
         let body = |text: &str| secrets().body(text.to_owned(), true);
-        for same in [r#"{ "amount": "1.00" }"#, "", "not JSON", r#"{"note": "my cardNumber"}"#] {
+        for same in [r#"{ "amount": "1.00" }"#, "", "not JSON", r#"{"note":"my cardNumber"}"#] {
             assert_eq!(body(same), same);
         }
         for (text, expected) in [
             (r#"{"cardNumber":"4111"}"#, r#"{"cardNumber":"[redacted]"}"#),
             (r#"[{"a":{"CARDNUMBER":{"b":1}}}]"#, r#"[{"a":{"CARDNUMBER":"[redacted]"}}]"#),
             (r#"{"card\u004eumber":"4111"}"#, r#"{"cardNumber":"[redacted]"}"#),
+            // Of two members of a name the value has the last, and the text both.
+            (r#"{"a":{"cardNumber":"4111"},"a":{}}"#, r#"{"a":{}}"#),
             (r#"{"cookie":1,"n":1.10}"#, r#"{"cookie":"[redacted]","n":1.10}"#),
         ] {
             assert_eq!(body(text), expected);

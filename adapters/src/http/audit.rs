@@ -139,20 +139,25 @@ impl Ticket {
     }
 
     /// For the ledger, once the body is read; answered with these statuses.
-    pub(super) fn audit(&self, status: fn(&Outcome) -> u16) -> Audit {
-        Audit::Due { entry: Arc::clone(self.entry()), status }
+    pub(super) fn audit(&self, status: fn(&Outcome) -> u16, is_of_many: bool) -> Audit {
+        Audit::Due { entry: Arc::clone(self.entry()), status, is_of_many }
     }
 
     /// Records the call, unless the ledger has. One that was abandoned may be recorded by the ledger
-    /// with what it came to, and then stays so.
+    /// with what it came to, and then stays so. Who asks for more than they may is not recorded: the
+    /// record would be as good a way to overload the ledger as what they asked for.
     pub(super) fn close(&self, status: u16, is_answered: bool) {
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return;
+        }
         let entry = self.entry();
         let is_recorded = match entry.kept_as() {
             Some(kept) => kept == status || !is_answered,
             None => false,
         };
         if !is_recorded {
-            self.0.recorder.log.record(AuditRow { entry: Arc::clone(entry), status });
+            let row = AuditRow { entry: Arc::clone(entry), status, is_shared: true };
+            self.0.recorder.log.record(row);
         }
     }
 }

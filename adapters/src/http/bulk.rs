@@ -127,7 +127,7 @@ impl FromRequest<Api> for BulkCall {
 impl BulkCall {
     /// Where its commands come from; recorded with this status.
     pub(super) fn origin(&self, status: fn(&Outcome) -> u16) -> Origin {
-        let audit = self.ticket.as_ref().map(|ticket| ticket.audit(status));
+        let audit = self.ticket.as_ref().map(|ticket| ticket.audit(status, true));
         Origin { traceparent: self.traceparent.clone(), audit }
     }
 }

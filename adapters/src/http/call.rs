@@ -64,7 +64,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
 impl Call {
     /// Where its command comes from; recorded with these statuses.
     pub(super) fn origin(&self, status: fn(&Outcome) -> u16) -> Origin {
-        let audit = self.ticket.as_ref().map(|ticket| ticket.audit(status));
+        let audit = self.ticket.as_ref().map(|ticket| ticket.audit(status, false));
         Origin { traceparent: self.traceparent.clone(), audit }
     }
 }

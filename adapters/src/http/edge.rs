@@ -21,6 +21,7 @@ use super::limits::{Limits, POLICY, RATE_LIMIT};
 use super::live::LAST_EVENT_ID;
 use super::observe::TRACE_ID;
 use super::position::POSITION;
+use super::prefer::{PREFER, PREFERENCE_APPLIED};
 use super::tls::Tls;
 
 /// How long a browser need not ask again whether it may: what Chrome allows at most is two hours.
@@ -105,17 +106,28 @@ impl Origins {
             Self::Some(origins) => AllowOrigin::list(origins.clone()),
             Self::Any => AllowOrigin::any(),
         };
-        let taken: [HeaderName; 7] = [
+        let taken: [HeaderName; 8] = [
             AUTHORIZATION,
             CONTENT_TYPE,
             IDEMPOTENCY_KEY,
             IF_MATCH,
             LAST_EVENT_ID,
             POSITION,
+            PREFER,
             HeaderName::from_static("traceparent"),
         ];
-        let told =
-            [ALLOW, ETAG, LOCATION, RETRY_AFTER, POSITION, REPLAYED, TRACE_ID, POLICY, RATE_LIMIT];
+        let told = [
+            ALLOW,
+            ETAG,
+            LOCATION,
+            RETRY_AFTER,
+            POSITION,
+            PREFERENCE_APPLIED,
+            REPLAYED,
+            TRACE_ID,
+            POLICY,
+            RATE_LIMIT,
+        ];
         let layer = CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::HEAD, Method::POST])

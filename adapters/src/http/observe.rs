@@ -1,6 +1,6 @@
 //! The layer around every route: a trace id, a bound on time, a net under panics, problems written
-//! out, one line in the log for each request, and the record of each POST. The line has the route and not the path, and no
-//! bodies.
+//! out, one line in the log for each request, and the record of each POST. The line has the route and
+//! not the path, and no bodies.
 
 use std::any::Any;
 use std::convert::Infallible;

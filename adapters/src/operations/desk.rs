@@ -199,7 +199,7 @@ impl New {
     fn call(&self) -> Option<AuditRow> {
         match self.request.origin.audit.as_ref()? {
             Audit::Due { entry, .. } => {
-                Some(AuditRow { entry: Arc::clone(entry), status: ACCEPTED })
+                Some(AuditRow { entry: Arc::clone(entry), status: ACCEPTED, is_shared: true })
             }
             Audit::Kept(_) => None,
         }

@@ -15,7 +15,7 @@ use sqlx::error::DatabaseError;
 
 use super::calls::{Columns, in_order};
 use super::row::signed;
-use statement::Parts;
+use statement::{Calls, Parts};
 
 /// Appends the batch, if the head is where it was decided.
 pub(super) async fn append(
@@ -49,7 +49,7 @@ pub(crate) type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgre
 /// The statement of these parts, with what the batch has for each of them.
 fn bind(batch: &Batch, parts: Parts) -> Result<Query<'_>, AppendError> {
     let mut query = bind_events(sqlx::query(parts.statement()), batch);
-    if parts.calls {
+    if parts.calls != Calls::None {
         query = Columns::of(&in_order(&batch.calls)).bind(query);
     }
     if parts.keys {

@@ -18,7 +18,7 @@ pub(crate) fn insert(from: &str) -> String {
         "
   INSERT INTO api_audit (id, received_at, method, url, headers, body, body_bytes, client, subject,
                          trace_id, status)
-  SELECT c.id, c.received_at, c.method, c.url, c.headers::json, c.body, c.body_bytes,
+  SELECT c.id, c.received_at, c.method, c.url, c.headers, c.body, c.body_bytes,
          c.client::inet, c.subject, c.trace_id, c.status
     FROM (SELECT unnest($+0::uuid[]) AS id, unnest($+1::timestamptz[]) AS received_at,
                  unnest($+2::text[]) AS method, unnest($+3::text[]) AS url,

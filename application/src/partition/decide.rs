@@ -334,13 +334,14 @@ fn record_call(
     submission: &Submission,
     decided: &Decided,
 ) {
-    let Some(Audit::Due { entry, status }) = &submission.origin.audit else { return };
+    let Some(Audit::Due { entry, status, is_of_many }) = &submission.origin.audit else { return };
     if draft.extent() == before {
         return;
     }
+    let mut record = |outcome: &Outcome| draft.record_call(entry, status(outcome), *is_of_many);
     match decided {
-        Decided::Outcome(outcome) => draft.record_call(entry, status(outcome)),
-        Decided::InFlight(transfer) => draft.record_call(entry, status(&transfer.told())),
+        Decided::Outcome(outcome) => record(outcome),
+        Decided::InFlight(transfer) => record(&transfer.told()),
         // By these nothing is written.
         Decided::Replay(_)
         | Decided::SameAs(_)

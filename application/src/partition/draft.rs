@@ -150,9 +150,9 @@ impl Draft {
     }
 
     /// Records the call of a command with what follows of it; once, of however many commands it is.
-    pub(super) fn record_call(&mut self, entry: &Arc<Entry>, status: u16) {
+    pub(super) fn record_call(&mut self, entry: &Arc<Entry>, status: u16, is_shared: bool) {
         if entry.kept_as().is_none() && self.recorded.insert(entry.call.id) {
-            self.batch.calls.push(AuditRow { entry: Arc::clone(entry), status });
+            self.batch.calls.push(AuditRow { entry: Arc::clone(entry), status, is_shared });
         }
     }
 

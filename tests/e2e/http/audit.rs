@@ -312,6 +312,7 @@ async fn a_caller_who_leaves_is_on_record() {
     })
     .await;
     assert_eq!(count(service.store()).await, 1);
+    assert_eq!(newest(&service, "path=/wallets/alice/deposit").await["status"], 499);
     service.finish().await;
 }
 

@@ -124,13 +124,21 @@ async fn a_configured_origin_reads_and_writes_and_no_other_one_does() {
     assert_eq!(answer.header("access-control-allow-credentials"), None);
     let may = |name: &str| answer.header(name).unwrap().to_ascii_lowercase();
     assert_eq!(may("access-control-allow-methods"), "get,head,post");
-    for header in ["content-type", "idempotency-key", "if-match", "last-event-id", "authorization"]
+    for header in
+        ["content-type", "idempotency-key", "if-match", "last-event-id", "authorization", "prefer"]
     {
         assert!(may("access-control-allow-headers").contains(header), "{header}");
     }
     let answer = read_from(&service, APP, "/livez").await;
     let told = answer.header("access-control-expose-headers").unwrap();
-    for header in ["etag", "florin-position", "x-trace-id", "idempotency-replayed", "retry-after"] {
+    for header in [
+        "etag",
+        "florin-position",
+        "x-trace-id",
+        "idempotency-replayed",
+        "retry-after",
+        "preference-applied",
+    ] {
         assert!(told.contains(header), "{header} in {told}");
     }
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));

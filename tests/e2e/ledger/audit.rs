@@ -48,12 +48,15 @@ fn status(outcome: &Outcome) -> u16 {
     }
 }
 
-fn by(call: &Arc<Entry>) -> Origin {
-    Origin { traceparent: None, audit: Some(Audit::Due { entry: Arc::clone(call), status }) }
+fn by(call: &Arc<Entry>, is_of_many: bool) -> Origin {
+    Origin {
+        traceparent: None,
+        audit: Some(Audit::Due { entry: Arc::clone(call), status, is_of_many }),
+    }
 }
 
 fn called(call: &Arc<Entry>, request: Request) -> Request {
-    Request { origin: by(call), ..request }
+    Request { origin: by(call, false), ..request }
 }
 
 /// The calls on record, with their statuses.
@@ -130,7 +133,9 @@ async fn a_call_of_many_commands_is_on_record_once(store: &Store) {
     let ledgers = [store.process(), store.process()];
     let send = async |(number, entry): (usize, &Arc<Entry>)| {
         let deposits = (0..60).map(|n| deposit(&id(&format!("w-{n}")), "1"));
-        let requests = deposits.map(|command| called(entry, request(command))).collect();
+        let requests = deposits
+            .map(|command| Request { origin: by(entry, true), ..request(command) })
+            .collect();
         let answers = ledgers[number % 2].submit_each(requests).await.unwrap();
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     };
@@ -151,7 +156,7 @@ async fn an_atomic_bulk_is_recorded_with_what_became_of_it(store: &Store) {
     let ledger = store.process();
     let alice = id("alice");
     let all = |entry: &Arc<Entry>, key: Option<&str>, commands: Vec<Command>| AtomicBulk {
-        origin: by(entry),
+        origin: by(entry, true),
         request_id: key.map(|key| key.parse().unwrap()),
         ..atomic(commands)
     };

@@ -55,11 +55,42 @@ finished AS (
 const NOTIFY: &str = "
 SELECT pg_notify('florin_journal', head.partition || ':' || $3) FROM head";
 
+/// How the calls of a batch are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// There are none.
+    None,
+    /// None of them is kept by anybody else.
+    Own,
+    /// Some may be kept already, and then stay as they are. That they are looked for, and inserted on
+    /// probation, costs as much as the rest of their insert.
+    Shared,
+}
+
+impl Calls {
+    fn of(batch: &Batch) -> Self {
+        match batch.calls.iter().any(|row| row.is_shared) {
+            true => Self::Shared,
+            false if batch.calls.is_empty() => Self::None,
+            false => Self::Own,
+        }
+    }
+
+    fn to_sql(self) -> String {
+        let insert = calls::insert("FROM head");
+        match self {
+            Self::None => String::new(),
+            Self::Own => format!(",\nrecorded AS ({insert})"),
+            Self::Shared => format!(",\nrecorded AS ({insert} ON CONFLICT DO NOTHING)"),
+        }
+    }
+}
+
 /// Which parts a batch needs. Most have no transfer between partitions, and some no keys: what is left
 /// out, Postgres need not start and end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parts {
-    pub(super) calls: bool,
+    pub(super) calls: Calls,
     pub(super) keys: bool,
     pub(super) transfers: bool,
 }
@@ -67,29 +98,34 @@ pub(super) struct Parts {
 impl Parts {
     /// Those of nearly every batch, where calls are recorded and where not.
     pub(super) const ORDINARY: [Self; 4] = [
-        Self { calls: true, keys: true, transfers: false },
-        Self { calls: true, keys: false, transfers: false },
-        Self { calls: false, keys: true, transfers: false },
-        Self { calls: false, keys: false, transfers: false },
+        Self { calls: Calls::Own, keys: true, transfers: false },
+        Self { calls: Calls::Own, keys: false, transfers: false },
+        Self { calls: Calls::None, keys: true, transfers: false },
+        Self { calls: Calls::None, keys: false, transfers: false },
     ];
 
     pub(super) fn of(batch: &Batch) -> Self {
         Self {
-            calls: !batch.calls.is_empty(),
+            calls: Calls::of(batch),
             keys: !batch.keys.is_empty(),
             transfers: !(batch.started.is_empty() && batch.finished.is_empty()),
         }
     }
 
     pub(super) fn statement(self) -> &'static str {
-        static STATEMENTS: LazyLock<[String; 8]> = LazyLock::new(|| {
-            std::array::from_fn(|number| {
-                let has = |bit: usize| number & bit != 0;
-                Parts { calls: has(1), keys: has(2), transfers: has(4) }.to_sql()
-            })
+        static STATEMENTS: LazyLock<[String; 12]> = LazyLock::new(|| {
+            const CALLS: [Calls; 3] = [Calls::None, Calls::Own, Calls::Shared];
+            let all = [(false, false), (true, false), (false, true), (true, true)]
+                .map(|(keys, transfers)| CALLS.map(|calls| Parts { calls, keys, transfers }));
+            let mut parts = all.into_iter().flatten();
+            std::array::from_fn(|_| parts.next().map(Parts::to_sql).unwrap_or_default())
         });
-        let number =
-            usize::from(self.calls) + 2 * usize::from(self.keys) + 4 * usize::from(self.transfers);
+        let calls = match self.calls {
+            Calls::None => 0,
+            Calls::Own => 1,
+            Calls::Shared => 2,
+        };
+        let number = calls + 3 * usize::from(self.keys) + 6 * usize::from(self.transfers);
         STATEMENTS.get(number).map_or("", String::as_str)
     }
 
@@ -102,15 +138,10 @@ impl Parts {
                 first += parameters;
             }
         };
-        add(self.calls, &recorded(), calls::PARAMETERS);
+        add(self.calls != Calls::None, &self.calls.to_sql(), calls::PARAMETERS);
         add(self.keys, KEYS, KEY_PARAMETERS);
         add(self.transfers, TRANSFERS, TRANSFER_PARAMETERS);
         sql.push_str(NOTIFY);
         sql
     }
-}
-
-/// An entry that is there already stays: a call of several commands comes with each of their batches.
-fn recorded() -> String {
-    format!(",\nrecorded AS ({} ON CONFLICT DO NOTHING)", calls::insert("FROM head"))
 }
