@@ -16,5 +16,5 @@ mod read;
 mod redact;
 
 pub use log::AuditLog;
-pub use read::{AuditDesk, Call, CallList, Filter, MAX_LIST};
+pub use read::{AuditDesk, CallList, Filter, MAX_LIST, RecordedCall};
 pub use redact::{NoName, Secrets};

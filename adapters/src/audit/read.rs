@@ -33,7 +33,7 @@ pub struct Filter {
 
 /// A call on record.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct RecordedCall {
     /// Which.
     pub id: Uuid,
     /// When it came.
@@ -62,7 +62,7 @@ pub struct Call {
 #[derive(Debug, Clone)]
 pub struct CallList {
     /// The newest first.
-    pub calls: Vec<Call>,
+    pub calls: Vec<RecordedCall>,
     /// Where the next page goes on, if anything is left to look at.
     pub next: Option<Uuid>,
 }
@@ -86,7 +86,7 @@ impl AuditDesk {
     ///
     /// # Errors
     /// When Postgres is away.
-    pub async fn show(&self, id: Uuid) -> Result<Option<Call>, sqlx::Error> {
+    pub async fn show(&self, id: Uuid) -> Result<Option<RecordedCall>, sqlx::Error> {
         let statement = format!("SELECT {COLUMNS} FROM api_audit WHERE id = $1");
         let row = sqlx::query(&statement).bind(id).fetch_optional(&self.pool).await?;
         row.as_ref().map(call).transpose()
@@ -162,8 +162,8 @@ fn first_id(time: DateTime<Utc>) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
-fn call(row: &PgRow) -> Result<Call, sqlx::Error> {
-    Ok(Call {
+fn call(row: &PgRow) -> Result<RecordedCall, sqlx::Error> {
+    Ok(RecordedCall {
         id: row.try_get("id")?,
         received_at: row.try_get("received_at")?,
         method: row.try_get("method")?,

@@ -16,7 +16,7 @@ use super::code::Code;
 use super::openapi::types;
 use super::problem::{Member, Problem};
 use super::query::{self, invalid, parsed, time};
-use crate::audit::{Call, CallList, Filter, MAX_LIST};
+use crate::audit::{CallList, Filter, MAX_LIST, RecordedCall};
 
 /// How many calls a page has when nobody says.
 const DEFAULT_LIMIT: u32 = 50;
@@ -129,8 +129,8 @@ pub(super) struct CallAnswer<'a> {
     trace_id: &'a str,
 }
 
-impl<'a> From<&'a Call> for CallAnswer<'a> {
-    fn from(call: &'a Call) -> Self {
+impl<'a> From<&'a RecordedCall> for CallAnswer<'a> {
+    fn from(call: &'a RecordedCall) -> Self {
         Self {
             id: call.id,
             at: Time(call.received_at),
@@ -169,7 +169,7 @@ pub(super) fn list(list: &CallList) -> Result<Response, Problem> {
 }
 
 /// One of them.
-pub(super) fn call(call: &Call) -> Result<Response, Problem> {
+pub(super) fn call(call: &RecordedCall) -> Result<Response, Problem> {
     answer::json(StatusCode::OK, &CallAnswer::from(call))
 }
 
