@@ -137,6 +137,43 @@ async fn a_dead_letter_is_told_to_operators_and_discarded_by_them() {
     queue.finish().await;
 }
 
+/// In one order, whatever they are of: page by page and each once.
+#[tokio::test]
+async fn letters_of_events_and_of_operations_are_pages_of_one_list() {
+    let queue = start().await;
+    for _ in 0..2 {
+        queue.failed(json!({ "amount": 1 })).await;
+    }
+    expect_completed(&queue.carried_out("/wallets/a/deposit", json!({ "amount": 1 })).await, 201);
+    // A projection before operations, and one behind them.
+    queue
+        .admin(
+            "INSERT INTO dead_letters (projection, partition, position, wallet_id, error, attempts)
+             SELECT projection, partition, position, 'a', 'a test', 1
+               FROM events, unnest(ARRAY['balance', 'stats']) AS projection",
+        )
+        .await;
+    let all = queue.service.get("/dead-letters").await;
+    let expected = all.expect(200).body["data"].as_array().unwrap();
+    let name = |letter: &Value| letter["projection"].as_str().unwrap().to_owned();
+    let names: Vec<_> = expected.iter().map(name).collect();
+    let [before, behind] = ["balance", "stats"].map(|name| [name, name]);
+    assert_eq!(names, [before, ["operations"; 2], behind].concat());
+    for limit in 1..=6 {
+        let (mut pages, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = queue.service.get(&format!("/dead-letters?limit={limit}{cursor}")).await;
+            pages.extend(page.expect(200).body["data"].as_array().unwrap().clone());
+            let Some(next) = page.body["nextCursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(&pages, expected, "with {limit} a page");
+    }
+    queue.admin("DELETE FROM dead_letters").await;
+    queue.lift().await;
+    queue.finish().await;
+}
+
 #[tokio::test]
 async fn the_command_line_replays_a_dead_letter() {
     let queue = start().await;
