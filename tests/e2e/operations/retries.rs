@@ -9,20 +9,12 @@ use florin_tests::service::Answer;
 use florin_tests::store::{Store, eventually};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 
 use super::{FEW, Queueing, expect_completed};
 
 const PATH: &str = "/wallets/cursed/deposit";
 
 impl Queueing {
-    /// As a role that may change the schema.
-    async fn admin(&self, statement: &str) {
-        let Store::Postgres(_, urls) = self.service.store() else { panic!("it is in Postgres") };
-        let mut admin = PgConnection::connect(&urls.admin).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut admin).await.unwrap();
-    }
-
     /// The journal refuses everything about one wallet.
     async fn curse(&self) {
         self.admin(
@@ -45,6 +37,12 @@ impl Queueing {
             (&500.into(), &"operation-failed".into())
         );
         failed
+    }
+
+    /// How many messages operators got about dead letters.
+    async fn told(&self) -> Option<u64> {
+        let stream = self.nats.jetstream().await.get_stream("DEAD_LETTERS").await.ok()?;
+        Some(stream.cached_info().state.messages)
     }
 
     async fn letters(&self) -> Vec<Value> {
@@ -92,6 +90,12 @@ async fn an_operation_that_comes_to_no_outcome_is_a_dead_letter_until_it_is_repl
         other => Err(other.to_vec()),
     })
     .await;
+    // Of which operators are told as well.
+    eventually("it is told twice", async || match queue.told().await {
+        Some(2) => Ok(()),
+        other => Err(other),
+    })
+    .await;
     queue.lift().await;
     queue.service.post(&replay, json!({})).await.expect(200);
     let location = format!("/operations/{}", failed.text_of("id"));
@@ -103,6 +107,7 @@ async fn an_operation_that_comes_to_no_outcome_is_a_dead_letter_until_it_is_repl
     expect_completed(&done, 201);
     assert_eq!(queue.letters().await[0]["state"], "replayed");
     queue.service.post(&replay, json!({})).await.expect_problem(409, "dead-letter-settled");
+    assert_eq!(queue.told().await, Some(2), "of what is done nobody is told");
     assert_eq!(queue.balance("cursed").await, "1.00");
     queue.finish().await;
 }
@@ -111,12 +116,12 @@ async fn an_operation_that_comes_to_no_outcome_is_a_dead_letter_until_it_is_repl
 async fn a_dead_letter_is_told_to_operators_and_discarded_by_them() {
     let queue = start().await;
     let failed = queue.failed(json!({ "amount": 1 })).await;
-    let stream = eventually("it is published", async || {
-        let stream = queue.nats.jetstream().await.get_stream("DEAD_LETTERS").await;
-        let stream = stream.map_err(|error| error.to_string())?;
-        if stream.cached_info().state.messages == 1 { Ok(stream) } else { Err("none".to_owned()) }
+    eventually("it is published", async || match queue.told().await {
+        Some(1) => Ok(()),
+        other => Err(other),
     })
     .await;
+    let stream = queue.nats.jetstream().await.get_stream("DEAD_LETTERS").await.unwrap();
     let message = stream.get_raw_message(1).await.unwrap().payload;
     let told: Value = serde_json::from_slice(&message).unwrap();
     assert_eq!(told["aggregateId"], failed.body["id"], "{told}");
