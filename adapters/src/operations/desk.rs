@@ -55,6 +55,8 @@ const ACCEPTED: u16 = 202;
 /// The parameters of [`ACCEPT`].
 const PARAMETERS: usize = 12;
 
+/// In the order of their keys: of two processes that take in the same keys one waits for the other,
+/// and never both.
 const ACCEPT: &str = "
 WITH accepted AS (
   INSERT INTO operations (id, partition, owner, wallet_id, key_scope, request_id, fingerprint, kind,
@@ -65,6 +67,7 @@ WITH accepted AS (
                 $7::bytea[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::uuid[])
          AS new (id, partition, owner, wallet_id, key_scope, request_id, fingerprint, kind, command,
                  expected_version, traceparent, audit_id)
+   ORDER BY key_scope, request_id, coalesce(owner, '')
   ON CONFLICT (key_scope, request_id, (coalesce(owner, ''))) WHERE request_id IS NOT NULL DO NOTHING
   RETURNING id, created_at)";
 

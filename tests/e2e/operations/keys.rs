@@ -1,7 +1,9 @@
 //! One key, sent with and without waiting: the command takes effect once.
 
-use florin_tests::ask::id_in;
+use florin_adapters::operations::OperationDesk;
+use florin_tests::ask::{self, id, id_in, keyed};
 use florin_tests::service::Answer;
+use florin_tests::store::Store;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -106,4 +108,24 @@ async fn many_at_once_with_and_without_waiting_move_money_once() {
         assert_eq!(queue.balance(b.as_str()).await, "10.00");
         queue.finish().await;
     }
+}
+
+/// Each holds what the other one wants next, unless both go in one order.
+#[tokio::test]
+async fn two_processes_that_take_in_the_same_keys_do_not_wait_for_each_other() {
+    let store = Store::postgres(1).await;
+    let Store::Postgres(_, urls) = &store else { panic!("it is in Postgres") };
+    let desk = || OperationDesk::start(&urls.service, 1, true).unwrap();
+    let (one, other) = (desk(), desk());
+    for round in 0..20 {
+        let new =
+            |number: usize| keyed(&format!("k-{round}-{number}"), ask::deposit(&id("a"), "1"));
+        let (forth, back) = tokio::join!(
+            join_all((0..200).map(|number| one.accept(new(number)))),
+            join_all((0..200).rev().map(|number| other.accept(new(number)))),
+        );
+        let accepted: Vec<_> = forth.into_iter().chain(back).map(Result::unwrap).collect();
+        assert_eq!(accepted.iter().filter(|one| !one.is_known).count(), 200);
+    }
+    store.audit().await;
 }
