@@ -129,3 +129,23 @@ async fn two_processes_that_take_in_the_same_keys_do_not_wait_for_each_other() {
     }
     store.audit().await;
 }
+
+#[tokio::test]
+async fn a_key_that_cannot_be_looked_up_concerns_nobody_else() {
+    let queue = Queueing::start(1).await;
+    expect_completed(&queue.carried_out(PATH, deposit(1)).await, 201);
+    queue.admin("UPDATE operations SET state = 'unheard of'").await;
+    let many = join_all((0..60).map(|number| {
+        let key = if number % 10 == 5 { "k".to_owned() } else { format!("k-{number}") };
+        queue.post(PATH, json!({ "amount": 1, "requestId": key }))
+    }))
+    .await;
+    for (number, answer) in many.iter().enumerate() {
+        match number % 10 == 5 {
+            true => drop(answer.expect_problem(503, "unavailable")),
+            false => drop(answer.expect(202)),
+        }
+    }
+    queue.admin("UPDATE operations SET state = 'completed' WHERE request_id = 'k'").await;
+    queue.finish().await;
+}
