@@ -60,7 +60,11 @@ async fn start() -> Queueing {
 #[tokio::test]
 async fn an_operation_that_comes_to_no_outcome_is_a_dead_letter_until_it_is_replayed() {
     let queue = start().await;
-    let failed = queue.failed(json!({ "amount": 1, "requestId": "k" })).await;
+    let body = || json!({ "amount": 1, "requestId": "k" });
+    let failed = queue.failed(body()).await;
+    let again = queue.post(PATH, body()).await;
+    assert!(again.expect(200).is_replayed(), "{again}");
+    assert_eq!((again.header("preference-applied"), &again.body), (None, &failed.body));
     // It held nobody up.
     expect_completed(&queue.carried_out("/wallets/a/deposit", json!({ "amount": 1 })).await, 201);
     let [letter] = &queue.letters().await[..] else { panic!("one letter") };
