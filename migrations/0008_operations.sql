@@ -99,7 +99,8 @@ SELECT 'operations'::text AS projection, o.partition, o.letter AS position, o.wa
        o.updated_at AS last_at, o.decided_by, o.reason, o.told_at AS published_at
   FROM operations o WHERE o.letter IS NOT NULL;
 
--- What was asked never changes, and no operation is removed.
+-- What was asked never changes. The service removes no operation: its owner may remove those that
+-- have ended, and with each what is known of its key here.
 GRANT SELECT, INSERT ON operations TO florin_service;
 GRANT UPDATE (state, attempts, attempts_before, due_at, publish_at, publications, in_doubt_at,
               verdict, error, updated_at, finished_at, letter, set_aside_at, told_at, decided_by, reason)
