@@ -219,7 +219,9 @@ fn result<'a>(operation: &'a Operation, asked: &'a Asked) -> Option<ResultAnswer
 }
 
 /// Whether it was this operation that did it, at an attempt whose end nobody saw, and no other
-/// request under the same key.
+/// request under the same key. Of a command that changes a wallet's state under a client's key, or
+/// opens one whose id is given, the outcome does not tell: if nobody saw that its attempt came to an
+/// end, it counts as replayed, though it was this operation that did it.
 fn is_its_own(command: &Command, receipt: &Receipt, asked: &Asked) -> bool {
     if asked.request_id.is_none() {
         return true;
