@@ -75,30 +75,35 @@ CREATE INDEX operations_untold ON operations (set_aside_at)
 
 CREATE SEQUENCE operation_letters;
 
--- Every dead letter, whatever it is of: events that read models could not apply, and operations that
--- came to no outcome. An operation is no event; its command stands for the payload, and its letter's
--- number for the position.
-CREATE VIEW letters AS
+-- Every dead letter, in two views of the same columns: events that read models could not apply, and
+-- operations that came to no outcome. An operation is no event; its command stands for the payload, and
+-- its letter's number for the position. Not one view of both: what reads the first letters of all must
+-- order and limit each by itself, or all of them are read and sorted.
+CREATE VIEW letters_of_events AS
 SELECT d.projection, d.partition, d.position, d.wallet_id, e.aggregate_type, e.aggregate_id,
        e.sequence, e.event_type, e.event_version, e.payload::text AS payload,
        e.metadata::text AS metadata, e.recorded_at, d.state, d.error, d.attempts, d.first_at,
        d.last_at, d.decided_by, d.reason, d.published_at
-  FROM dead_letters d JOIN events e USING (partition, position)
-UNION ALL
-SELECT 'operations', o.partition, o.letter, o.wallet_id, 'Operation', o.id::text,
-       o.attempts::bigint, o.kind, '1.0', o.command::text,
-       json_build_object('requestId', o.request_id, 'traceparent', o.traceparent)::text,
-       o.created_at,
+  FROM dead_letters d JOIN events e USING (partition, position);
+
+CREATE VIEW letters_of_operations AS
+SELECT 'operations'::text AS projection, o.partition, o.letter AS position, o.wallet_id,
+       'Operation'::text AS aggregate_type, o.id::text AS aggregate_id,
+       o.attempts::bigint AS sequence, o.kind AS event_type, '1.0'::text AS event_version,
+       o.command::text AS payload,
+       json_build_object('requestId', o.request_id, 'traceparent', o.traceparent)::text AS metadata,
+       o.created_at AS recorded_at,
        CASE WHEN o.state <> 'failed' THEN 'replayed' WHEN o.decided_by IS NULL THEN 'open'
-            ELSE 'discarded' END,
-       coalesce(o.error, ''), o.attempts, o.set_aside_at, o.updated_at, o.decided_by, o.reason,
-       o.told_at
+            ELSE 'discarded' END AS state,
+       coalesce(o.error, '') AS error, o.attempts, o.set_aside_at AS first_at,
+       o.updated_at AS last_at, o.decided_by, o.reason, o.told_at AS published_at
   FROM operations o WHERE o.letter IS NOT NULL;
 
--- What was asked never changes, and no operation is removed.
+-- What was asked never changes. The service removes no operation: its owner may remove those that
+-- have ended, and with each what is known of its key here.
 GRANT SELECT, INSERT ON operations TO florin_service;
 GRANT UPDATE (state, attempts, attempts_before, due_at, publish_at, publications, in_doubt_at,
               verdict, error, updated_at, finished_at, letter, set_aside_at, told_at, decided_by, reason)
                      ON operations TO florin_service;
 GRANT USAGE          ON SEQUENCE operation_letters TO florin_service;
-GRANT SELECT         ON letters TO florin_service;
+GRANT SELECT         ON letters_of_events, letters_of_operations TO florin_service;

@@ -144,7 +144,7 @@ pub struct DeadLetter {
     pub reason: Option<String>,
 }
 
-/// Of the view that has all letters, whatever they are of.
+/// Of each of the two views that have the letters.
 const COLUMNS: &str = "d.projection, d.partition, d.position, d.wallet_id, d.aggregate_type, \
      d.aggregate_id, d.sequence, d.event_type, d.event_version, d.payload, d.metadata, \
      d.recorded_at, d.state, d.error, d.attempts, d.first_at, d.last_at, d.decided_by, d.reason";
@@ -189,13 +189,24 @@ pub async fn list(
         Some(_) => "d.projection = $1",
         None => "$1::text IS NULL",
     };
+    // Each half in the order of its own index and no further than the page. What comes after a letter
+    // of a projection that comes before operations is all of theirs.
+    let page = format!(
+        "WHERE {of_projection}
+           AND ($2::text IS NULL OR d.wallet_id = $2)
+           AND ($3::text IS NULL OR d.state = $3)"
+    );
     let statement = format!(
-        "SELECT {COLUMNS} FROM letters d
-          WHERE {of_projection}
-            AND ($2::text IS NULL OR d.wallet_id = $2)
-            AND ($3::text IS NULL OR d.state = $3)
-            AND (d.projection, d.partition, d.position) > ($4, $5, $6)
-          ORDER BY d.projection, d.partition, d.position LIMIT $7"
+        "(SELECT {COLUMNS} FROM letters_of_events d {page}
+             AND (d.projection, d.partition, d.position) > ($4, $5, $6)
+           ORDER BY d.projection, d.partition, d.position LIMIT $7)
+          UNION ALL
+         (SELECT {COLUMNS} FROM letters_of_operations d {page}
+             AND $4 <= '{OPERATIONS}'
+             AND (d.partition, d.position) > (CASE WHEN $4 = '{OPERATIONS}' THEN $5 ELSE -1 END,
+                                              CASE WHEN $4 = '{OPERATIONS}' THEN $6 ELSE 0 END)
+           ORDER BY d.partition, d.position LIMIT $7)
+          ORDER BY projection, partition, position LIMIT $7"
     );
     let rows = sqlx::query(&statement)
         .bind(filter.projection.as_deref())
@@ -223,8 +234,12 @@ pub async fn show(
     executor: impl PgExecutor<'_>,
     id: &LetterId,
 ) -> Result<Option<DeadLetter>, sqlx::Error> {
+    let view = match id.projection == OPERATIONS {
+        true => "letters_of_operations",
+        false => "letters_of_events",
+    };
     let statement = format!(
-        "SELECT {COLUMNS} FROM letters d
+        "SELECT {COLUMNS} FROM {view} d
           WHERE d.projection = $1 AND d.partition = $2 AND d.position = $3"
     );
     let row = sqlx::query(&statement)
@@ -244,9 +259,12 @@ pub async fn unpublished(
     executor: impl PgExecutor<'_>,
     limit: u32,
 ) -> Result<Vec<DeadLetter>, sqlx::Error> {
+    let oldest = "WHERE d.published_at IS NULL ORDER BY d.first_at LIMIT $1";
     let statement = format!(
-        "SELECT {COLUMNS} FROM letters d
-          WHERE d.published_at IS NULL ORDER BY d.first_at LIMIT $1"
+        "(SELECT {COLUMNS} FROM letters_of_events d {oldest})
+          UNION ALL
+         (SELECT {COLUMNS} FROM letters_of_operations d {oldest})
+          ORDER BY first_at LIMIT $1"
     );
     let limit = i64::from(limit.clamp(1, MAX_LIST));
     sqlx::query(&statement).bind(limit).fetch_all(executor).await?.iter().map(letter).collect()

@@ -23,6 +23,7 @@ use super::position::as_of;
 use super::prefer::{PREFERENCE_APPLIED, RESPOND_ASYNC};
 use super::problem::{Member, Problem, RETRY_AFTER_SECONDS};
 use super::submit::{Asked, tell};
+use super::wallets::WalletAnswer;
 use crate::operations::desk::Accepted;
 use crate::operations::{Operation, State, Verdict};
 
@@ -73,17 +74,36 @@ pub(super) enum OnItsWay<'a> {
     Operation(OperationAnswer<'a>),
 }
 
-/// The answer to a command that was taken in as an operation.
+/// A wallet in its new state, or the operation that was to bring it there, which has ended before.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = WalletOrOperation)]
+#[expect(dead_code, reason = "a description: each is answered by itself")]
+pub(super) enum WalletOrOperation<'a> {
+    Wallet(WalletAnswer<'a>),
+    Operation(OperationAnswer<'a>),
+}
+
+/// The answer to a command that was taken in as an operation: a promise, unless it is here already
+/// and has ended, of which nothing more is to come.
 pub(super) fn accepted(
+    api: &Api,
     Accepted { operation, is_known }: &Accepted,
     called: &Uri,
     reach: &Reach,
 ) -> Result<Response, Problem> {
     let version = if called.path().starts_with("/v1/") { "/v1" } else { "" };
     let location = format!("{version}/operations/{}", operation.id);
-    let mut response = answer::located(answer(StatusCode::ACCEPTED, operation, reach)?, &location);
+    let answered = match operation.state {
+        State::Queued | State::Running => answer(StatusCode::ACCEPTED, operation, reach)?,
+        State::Completed | State::Refused | State::Failed => on_record(api, operation, reach)?,
+    };
+    let mut response = answer::located(answered, &location);
+    let is_promised = response.status() == StatusCode::ACCEPTED;
     let headers = response.headers_mut();
-    headers.insert(PREFERENCE_APPLIED, RESPOND_ASYNC);
+    if is_promised {
+        headers.insert(PREFERENCE_APPLIED, RESPOND_ASYNC);
+    }
     if *is_known {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
@@ -100,10 +120,15 @@ pub(super) async fn show(api: &Api, id: Uuid, reach: &Reach) -> Result<Response,
     if !covers(api, &operation, reach).await? {
         return Err(not_found(id));
     }
-    if let Some(receipt) = receipt(&operation) {
+    on_record(api, &operation, reach)
+}
+
+/// One that is on record. Whoever is told what it did reads that from now on.
+fn on_record(api: &Api, operation: &Operation, reach: &Reach) -> Result<Response, Problem> {
+    if let Some(receipt) = receipt(operation) {
         tell(api, receipt);
     }
-    answer(StatusCode::OK, &operation, reach)
+    answer(StatusCode::OK, operation, reach)
 }
 
 /// One that somebody asked in their own name is theirs; one in nobody's name is its wallet's owner's,
@@ -194,7 +219,9 @@ fn result<'a>(operation: &'a Operation, asked: &'a Asked) -> Option<ResultAnswer
 }
 
 /// Whether it was this operation that did it, at an attempt whose end nobody saw, and no other
-/// request under the same key.
+/// request under the same key. Of a command that changes a wallet's state under a client's key, or
+/// opens one whose id is given, the outcome does not tell: if nobody saw that its attempt came to an
+/// end, it counts as replayed, though it was this operation that did it.
 fn is_its_own(command: &Command, receipt: &Receipt, asked: &Asked) -> bool {
     if asked.request_id.is_none() {
         return true;

@@ -36,11 +36,8 @@ pub(super) async fn submit(api: &Api, call: Call, command: Command) -> Result<Re
         origin,
     };
     if call.is_async && api.operations.is_open() {
-        return operations::accepted(
-            &api.operations.accept(request).await?,
-            &call.uri,
-            &call.reach,
-        );
+        let accepted = api.operations.accept(request).await?;
+        return operations::accepted(api, &accepted, &call.uri, &call.reach);
     }
     let Answer { outcome, replayed } = api.ledger.submit(request).await?;
     match outcome {

@@ -165,12 +165,10 @@ impl Outbox {
         let is_full = letters.len() >= BATCH as usize;
         let sent = self.send(letters.iter().map(Notice::of_letter).collect()).await?;
         let is_sent: HashSet<String> = sent.ids().into_iter().collect();
-        let ids = letters.into_iter().map(|letter| letter.id);
-        let ids = ids.filter(|id| is_sent.contains(&id.to_string()));
-        let (of_operations, ids): (Vec<_>, Vec<_>) =
-            ids.partition(|id| id.projection == dead_letters::OPERATIONS);
-        let of_operations: Vec<_> =
-            of_operations.iter().map(|id| (id.partition, id.position)).collect();
+        let told = letters.iter().filter(|letter| is_sent.contains(&notice::id_of(letter)));
+        let (of_operations, of_events): (Vec<_>, Vec<_>) =
+            told.partition(|letter| letter.id.projection == dead_letters::OPERATIONS);
+        let ids: Vec<_> = of_events.into_iter().map(|letter| letter.id.clone()).collect();
         let mut transaction = self.pool.begin().await?;
         record(&mut *transaction, &sent.new).await?;
         dead_letters::mark_published(&mut *transaction, &ids).await?;

@@ -90,19 +90,29 @@ impl Carrier {
 
     /// Deals with what the messages name. Those that cannot be dealt with come again.
     async fn carry(&self, messages: Vec<Message>) {
-        let Some(claimed) = self.claim(&named(&messages)).await else { return };
+        let Some((claimed, asked_at)) = self.claim(&named(&messages)).await else { return };
+        // This process stood still meanwhile, and others have begun them again. What stands still
+        // from here on, or with its machine, which stops this clock too, submits all the same: its
+        // keys let each take effect once, and `retry::DOUBT` is how long others reckon with it.
+        if !claimed.is_empty() && asked_at.elapsed() >= LEASE {
+            let count = claimed.len();
+            tracing::warn!(count, "operations were begun too long ago, and are left to others");
+            return;
+        }
         let done = join_all(claimed.into_iter().map(|claimed| self.submit(claimed))).await;
         if done.is_empty() || self.save(&done).await {
             acknowledge(&self.client, &messages).await;
         }
     }
 
-    /// None when Postgres does not answer.
-    async fn claim(&self, ids: &[Uuid]) -> Option<Vec<Claimed>> {
+    /// What was begun, and when that was asked for: the lease is no older. None when Postgres does not
+    /// answer.
+    async fn claim(&self, ids: &[Uuid]) -> Option<(Vec<Claimed>, Instant)> {
         let mut patience = Patience::new("begun");
         loop {
+            let asked_at = Instant::now();
             match claim(&self.pool, ids).await {
-                Ok(claimed) => return Some(claimed),
+                Ok(claimed) => return Some((claimed, asked_at)),
                 Err(error) if patience.has_ended(&error).await => return None,
                 Err(_) => {}
             }

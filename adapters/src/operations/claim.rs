@@ -34,7 +34,7 @@ RETURNING o.id, o.attempts, o.owner, o.request_id, o.command::text AS command, o
           o.updated_at AS begun_at";
 
 /// A wait is there for what is to be tried again; without one it has ended. What was begun again since
-/// is somebody else's. Operators are told of what failed.
+/// is somebody else's. Operators are told of what failed, each time that it did.
 const SAVE: &str = "
 WITH saved AS (
   UPDATE operations o
@@ -44,7 +44,8 @@ WITH saved AS (
          finished_at = CASE WHEN s.wait IS NULL THEN now() END,
          letter = CASE WHEN s.state = 'failed'
                        THEN coalesce(o.letter, nextval('operation_letters')) ELSE o.letter END,
-         set_aside_at = CASE WHEN s.state = 'failed' THEN now() ELSE o.set_aside_at END
+         set_aside_at = CASE WHEN s.state = 'failed' THEN now() ELSE o.set_aside_at END,
+         told_at = CASE WHEN s.state = 'failed' THEN NULL ELSE o.told_at END
     FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::interval[],
                 $7::boolean[]) AS s (id, attempt, state, verdict, error, wait, in_doubt)
    WHERE o.id = s.id AND o.attempts = s.attempt AND o.state = 'running'

@@ -13,6 +13,7 @@ use florin_application::command::Key;
 use florin_application::fingerprint::Fingerprint;
 use florin_application::{Request, SubmitError};
 use florin_domain::{Owner, partition_of};
+use futures::future::join_all;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use tokio::sync::{mpsc, oneshot};
@@ -55,6 +56,8 @@ const ACCEPTED: u16 = 202;
 /// The parameters of [`ACCEPT`].
 const PARAMETERS: usize = 12;
 
+/// In the order of their keys: of two processes that take in the same keys one waits for the other,
+/// and never both.
 const ACCEPT: &str = "
 WITH accepted AS (
   INSERT INTO operations (id, partition, owner, wallet_id, key_scope, request_id, fingerprint, kind,
@@ -65,6 +68,7 @@ WITH accepted AS (
                 $7::bytea[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::uuid[])
          AS new (id, partition, owner, wallet_id, key_scope, request_id, fingerprint, kind, command,
                  expected_version, traceparent, audit_id)
+   ORDER BY key_scope, request_id, coalesce(owner, '')
   ON CONFLICT (key_scope, request_id, (coalesce(owner, ''))) WHERE request_id IS NOT NULL DO NOTHING
   RETURNING id, created_at)";
 
@@ -278,16 +282,25 @@ impl Intake {
         }
         let accepted = insert(&self.pool, &news).await?;
         self.open += accepted.len() as u64;
-        let mut answers = Vec::with_capacity(news.len());
-        for new in news {
+        let answer = async |new: New| {
             let created_at = accepted.iter().find(|(id, _)| *id == new.id).map(|(_, at)| *at);
-            answers.push(match created_at {
+            match created_at {
                 Some(at) => Ok(Accepted { operation: new.operation(at), is_known: false }),
-                None => known(&self.pool, &new).await?,
-            });
-        }
-        Ok(Some(answers))
+                None => look_up(&self.pool, &new).await,
+            }
+        };
+        // Together, so that with Postgres gone since all of it takes no longer than one.
+        Ok(Some(join_all(news.into_iter().map(answer)).await))
     }
+}
+
+/// What is on record under its key. If that cannot be read, this one may be there or not; the others
+/// are committed.
+async fn look_up(pool: &PgPool, new: &New) -> Result<Accepted, SubmitError> {
+    known(pool, new).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "an operation cannot be looked up by its key");
+        Err(SubmitError::Unavailable)
+    })
 }
 
 /// Which of them are in the table now, and since when; not those whose key is there already.

@@ -1,6 +1,8 @@
 //! The dead letters of operations: those that came to no outcome. They are listed with all others;
 //! here is what is decided about them.
 
+use chrono::{DateTime, Utc};
+use florin_projections::dead_letters::DeadLetter;
 use sqlx::{PgExecutor, PgPool};
 
 use super::CHANNEL;
@@ -39,21 +41,25 @@ pub async fn discard(
     Ok(query.bind(by).bind(reason).execute(pool).await?.rows_affected() > 0)
 }
 
-/// Notes that operators have been told of these.
+/// Notes that operators have been told of these, as they were set aside then: one that has failed
+/// again since is yet to be told.
 ///
 /// # Errors
 /// When Postgres is away; they may then be told again.
 pub async fn mark_told(
     executor: impl PgExecutor<'_>,
-    letters: &[(u32, u64)],
+    letters: &[&DeadLetter],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE operations o SET told_at = now()
-           FROM unnest($1::integer[], $2::bigint[]) AS l (partition, letter)
-          WHERE o.partition = l.partition AND o.letter = l.letter",
+           FROM unnest($1::integer[], $2::bigint[], $3::timestamptz[])
+                AS l (partition, letter, set_aside_at)
+          WHERE o.partition = l.partition AND o.letter = l.letter
+            AND o.set_aside_at = l.set_aside_at",
     )
-    .bind(letters.iter().map(|(partition, _)| number(*partition)).collect::<Vec<_>>())
-    .bind(letters.iter().map(|(_, letter)| position(*letter)).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| number(letter.id.partition)).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| position(letter.id.position)).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.first_at).collect::<Vec<DateTime<Utc>>>())
     .execute(executor)
     .await
     .map(drop)

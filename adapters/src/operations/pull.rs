@@ -5,7 +5,9 @@
 //! one that is not comes again after [`ACK_WAIT`], to whoever pulls then.
 //!
 //! A consumer that was deleted, that cannot be pulled from [`STALLED`] times in a row, or whose stream
-//! was created anew, is created again.
+//! was created anew, is created again. A pull that has stood for [`STANDS`] went well, though nothing
+//! came; and whoever has created the consumer begins to count anew, or two workers, each of whom ends
+//! the other's pull by that, would do it in turn for ever.
 
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
 use async_nats::jetstream::{Context, Message};
 use futures::{FutureExt, StreamExt};
 use tokio::task::unconstrained;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::claim::LEASE;
@@ -40,6 +42,10 @@ const ACK_WAIT: Duration = LEASE;
 /// How many messages may wait for their acknowledgement: what four workers have in hand.
 const MAX_ACK_PENDING: i64 = 8_192;
 
+/// After how long a pull that waits has been heard of: one that is not fails at the second heartbeat
+/// that it misses.
+const STANDS: Duration = Duration::from_secs(4);
+
 /// How long to leave a server alone that could not be pulled from.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -52,14 +58,19 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(super) struct Pull {
     context: Context,
     messages: Option<pull::Stream>,
-    /// How often it has failed since it last went well.
+    /// Since when they are pulled.
+    opened_at: Option<Instant>,
+    /// Whether it was said that nothing is pulled.
+    is_down: bool,
+    /// How often it has failed since it last went well, NATS being there.
     failures: u32,
 }
 
 impl Pull {
     /// One that connects when it is first asked.
     pub(super) fn new(client: Client) -> Self {
-        Self { context: jetstream(client), messages: None, failures: 0 }
+        let context = jetstream(client);
+        Self { context, messages: None, opened_at: None, is_down: false, failures: 0 }
     }
 
     /// The messages that are there, at most `max`, as soon as there are any.
@@ -67,20 +78,32 @@ impl Pull {
         loop {
             match self.pull(max).await {
                 Ok(messages) => {
-                    if std::mem::take(&mut self.failures) > 0 {
+                    self.failures = 0;
+                    if std::mem::take(&mut self.is_down) {
                         tracing::info!("operations are pulled again");
                     }
                     return messages;
                 }
                 Err(error) => {
-                    if self.failures == 0 {
-                        tracing::warn!(%error, "operations are not pulled for now");
-                    }
-                    self.failures = self.failures.saturating_add(1);
-                    self.messages = None;
+                    self.failed(&error);
                     sleep(RETRY).await;
                 }
             }
+        }
+    }
+
+    fn failed(&mut self, error: &Cause) {
+        self.messages = None;
+        if self.opened_at.take().is_some_and(|at| at.elapsed() >= STANDS) {
+            self.failures = 0;
+            self.is_down = false;
+        }
+        if !std::mem::replace(&mut self.is_down, true) {
+            tracing::warn!(%error, "operations are not pulled for now");
+        }
+        // The consumer is not at fault for what is the matter with NATS.
+        if self.context.client().connection_state() == State::Connected {
+            self.failures = self.failures.saturating_add(1);
         }
     }
 
@@ -120,10 +143,17 @@ impl Pull {
         };
         let consumer: Consumer<pull::Config> = match found {
             Some(consumer) => consumer,
-            None => self.context.create_consumer_on_stream(config(), OPERATIONS.name).await?,
+            None => {
+                let created = self.context.create_consumer_on_stream(config(), OPERATIONS.name);
+                let created = created.await?;
+                self.failures = 0;
+                created
+            }
         };
         let stream = consumer.stream().max_messages_per_batch(PULL).expires(PULL_EXPIRES);
-        Ok(stream.heartbeat(HEARTBEAT).messages().await?)
+        let messages = stream.heartbeat(HEARTBEAT).messages().await?;
+        self.opened_at = Some(Instant::now());
+        Ok(messages)
     }
 }
 

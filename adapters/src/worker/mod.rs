@@ -1,12 +1,13 @@
 //! What runs behind the front door: the relay of every partition, and every read model in every
 //! partition, each under its lease; the outbox for alerts and dead letters; the policy that freezes
-//! wallets; and operations, whose clients do not wait. `florin worker` and `florin dev` start it; as many
-//! processes as one likes share the work.
+//! wallets; and operations, whose clients do not wait. `florin worker` and `florin dev` start it; as
+//! many processes as one likes share the work.
 //!
 //! To add a kind of work: one line in [`Worker::start`], for each lease that it runs under.
 //!
-//! Bounds: one connection for the leases, one for each read model and partition that runs here, and
-//! [`work_connections`] for everything else, and [`CARRIER_CONNECTIONS`] for operations, apart from those of the command side.
+//! Bounds: one connection for the leases, one for each read model and partition that runs here,
+//! [`CARRIER_CONNECTIONS`] for operations, and [`work_connections`] for everything else, apart from
+//! those of the command side.
 
 mod projections;
 mod source;
@@ -81,7 +82,9 @@ impl Worker {
         let recent = Arc::new(RecentJournal::new(parts.journal.clone(), heads.clone()));
         worker.project(projections::of(&parts, &heads, &recent));
         match parts.nats {
-            None => tracing::warn!("without NATS_URL, events are not published"),
+            None => tracing::warn!(
+                "without NATS_URL, events are not published and operations are not carried out"
+            ),
             Some(nats) => {
                 worker.publish(Outbox::new(pool.clone(), nats.clone(), parts.streams));
                 worker.queue(Publisher::new(pool.clone(), nats.clone(), parts.streams));
@@ -118,8 +121,8 @@ impl Worker {
         &self.leases
     }
 
-    /// Ends the work and gives its leases back, so that others go on at once. The operations in hand are
-    /// brought to an end.
+    /// Ends the work and gives its leases back, so that others go on at once. The operations in hand
+    /// are brought to an end.
     pub async fn stop(mut self) {
         if let Some(carrier) = &self.carrier {
             carrier.finish().await;

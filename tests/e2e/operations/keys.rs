@@ -1,7 +1,9 @@
 //! One key, sent with and without waiting: the command takes effect once.
 
-use florin_tests::ask::id_in;
+use florin_adapters::operations::OperationDesk;
+use florin_tests::ask::{self, id, id_in, keyed};
 use florin_tests::service::Answer;
+use florin_tests::store::Store;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -23,7 +25,10 @@ async fn the_same_key_sent_twice_is_the_same_operation() {
     let ended = queue.ended(&first).await;
     expect_completed(&ended, 201);
     let later = queue.post(PATH, deposit(5)).await;
-    assert!(later.expect(202).is_replayed());
+    // Of which nothing more is to come.
+    assert!(later.expect(200).is_replayed());
+    assert_eq!(later.header("location"), first.header("location"));
+    assert_eq!((later.header("preference-applied"), later.header("retry-after")), (None, None));
     assert_eq!(later.body, ended.body, "it tells what became of it");
     assert_eq!(later.header("florin-position"), ended.header("florin-position"));
     queue.post(PATH, deposit(6)).await.expect_problem(422, "idempotency-mismatch");
@@ -90,10 +95,12 @@ async fn many_at_once_with_and_without_waiting_move_money_once() {
                 }
             };
             let together = join_all((0..6).map(send)).await;
-            let accepted: Vec<_> =
-                together.iter().step_by(2).map(|answer| answer.expect(202)).collect();
-            assert_eq!(accepted.iter().filter(|answer| !answer.is_replayed()).count(), 1);
-            let ended = queue.ended(accepted[0]).await;
+            // One is taken in; the others meet it on its way, or at its end.
+            let (known, new): (Vec<_>, Vec<_>) =
+                together.iter().step_by(2).partition(|answer| answer.is_replayed());
+            let [accepted] = new[..] else { panic!("one is new: {new:?}") };
+            assert!(known.iter().all(|answer| [200, 202].contains(&answer.status)), "{known:?}");
+            let ended = queue.ended(accepted).await;
             let moved = expect_completed(&ended, 201);
             for told in together.iter().skip(1).step_by(2) {
                 match told.status {
@@ -106,4 +113,44 @@ async fn many_at_once_with_and_without_waiting_move_money_once() {
         assert_eq!(queue.balance(b.as_str()).await, "10.00");
         queue.finish().await;
     }
+}
+
+/// Each holds what the other one wants next, unless both go in one order.
+#[tokio::test]
+async fn two_processes_that_take_in_the_same_keys_do_not_wait_for_each_other() {
+    let store = Store::postgres(1).await;
+    let Store::Postgres(_, urls) = &store else { panic!("it is in Postgres") };
+    let desk = || OperationDesk::start(&urls.service, 1, true).unwrap();
+    let (one, other) = (desk(), desk());
+    for round in 0..20 {
+        let new =
+            |number: usize| keyed(&format!("k-{round}-{number}"), ask::deposit(&id("a"), "1"));
+        let (forth, back) = tokio::join!(
+            join_all((0..200).map(|number| one.accept(new(number)))),
+            join_all((0..200).rev().map(|number| other.accept(new(number)))),
+        );
+        let accepted: Vec<_> = forth.into_iter().chain(back).map(Result::unwrap).collect();
+        assert_eq!(accepted.iter().filter(|one| !one.is_known).count(), 200);
+    }
+    store.audit().await;
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_looked_up_concerns_nobody_else() {
+    let queue = Queueing::start(1).await;
+    expect_completed(&queue.carried_out(PATH, deposit(1)).await, 201);
+    queue.admin("UPDATE operations SET state = 'unheard of'").await;
+    let many = join_all((0..60).map(|number| {
+        let key = if number % 10 == 5 { "k".to_owned() } else { format!("k-{number}") };
+        queue.post(PATH, json!({ "amount": 1, "requestId": key }))
+    }))
+    .await;
+    for (number, answer) in many.iter().enumerate() {
+        match number % 10 == 5 {
+            true => drop(answer.expect_problem(503, "unavailable")),
+            false => drop(answer.expect(202)),
+        }
+    }
+    queue.admin("UPDATE operations SET state = 'completed' WHERE request_id = 'k'").await;
+    queue.finish().await;
 }

@@ -5,6 +5,12 @@ use std::time::Duration;
 use florin_tests::feed::{random, shuffle};
 use florin_tests::length::short_or_long;
 use florin_tests::pipeline::Pipeline;
+use florin_tests::process::signal;
+use florin_tests::service::send;
+use florin_tests::store::eventually;
+use reqwest::Client;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -116,6 +122,62 @@ async fn of_two_workers_one_is_killed_and_the_other_goes_on() {
     };
     load.during(of_load, killing).await;
     load.every_promise_is_kept(&pipeline).await;
+    pipeline.finish().await;
+}
+
+/// A worker stands still between the claim, which Postgres carries out meanwhile, and what it would
+/// submit then: when it moves again the claim is not its own any more.
+#[tokio::test]
+async fn what_a_frozen_worker_began_too_long_ago_is_begun_anew() {
+    let mut pipeline = Pipeline::start(1, 1).await;
+    let worker = pipeline.worker(0).pid().unwrap();
+    let mut admin = PgConnection::connect(&pipeline.database().admin).await.unwrap();
+    eventually("the worker pulls", async || {
+        let jetstream = pipeline.nats.jetstream().await;
+        let queue = jetstream.get_stream("OPERATIONS").await.map_err(|error| error.to_string())?;
+        let state = queue.cached_info().state.clone();
+        if state.consumer_count == 1 { Ok(()) } else { Err(format!("{state:?}")) }
+    })
+    .await;
+    signal("STOP", worker).await;
+    let request = Client::new().post(format!("{}/wallets/a/deposit", pipeline.url()));
+    let request = request.header("prefer", "respond-async");
+    send(request.json(&json!({ "amount": 1 }))).await.expect(202);
+    // Only a claim waits, not the publisher.
+    let hold = "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                  IF NEW.attempts > OLD.attempts THEN
+                    PERFORM pg_advisory_xact_lock_shared(4711);
+                  END IF;
+                  RETURN NEW;
+                END $$;
+                CREATE TRIGGER hold BEFORE UPDATE ON operations FOR EACH ROW
+                  EXECUTE FUNCTION hold();";
+    sqlx::raw_sql(hold).execute(&mut admin).await.unwrap();
+    let mut lock = admin.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(4711)").execute(&mut *lock).await.unwrap();
+    signal("CONT", worker).await;
+    eventually("the claim waits", async || {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        let waiting: i64 = sqlx::query_scalar(waits).fetch_one(pipeline.pool()).await.unwrap();
+        if waiting == 1 { Ok(()) } else { Err(waiting) }
+    })
+    .await;
+    signal("STOP", worker).await;
+    lock.commit().await.unwrap();
+    eventually("the claim is given up", async || {
+        let claim = "SELECT attempts, due_at < now(), state FROM operations";
+        let claim: (i32, bool, String) =
+            sqlx::query_as(claim).fetch_one(pipeline.pool()).await.unwrap();
+        if (claim.0, claim.1) == (1, true) { Ok(()) } else { Err(claim) }
+    })
+    .await;
+    signal("CONT", worker).await;
+    eventually("it is carried out, at another attempt", async || {
+        let end = "SELECT attempts, state FROM operations";
+        let end: (i32, String) = sqlx::query_as(end).fetch_one(pipeline.pool()).await.unwrap();
+        if end == (2, "completed".to_owned()) { Ok(()) } else { Err(end) }
+    })
+    .await;
     pipeline.finish().await;
 }
 

@@ -18,6 +18,7 @@ use florin_tests::nats::OwnNats;
 use florin_tests::service::{Answer, Service};
 use florin_tests::store::{Store, eventually};
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 /// Attempts that follow each other fast, and are few.
 const FEW: Retries =
@@ -68,6 +69,13 @@ impl Queueing {
     async fn balance(&self, wallet: &str) -> String {
         let path = format!("/wallets/{wallet}?consistency=strong");
         self.service.get(&path).await.expect(200).text_of("balance").to_owned()
+    }
+
+    /// As a role that may change the schema.
+    async fn admin(&self, statement: &str) {
+        let Store::Postgres(_, urls) = self.service.store() else { panic!("it is in Postgres") };
+        let mut admin = PgConnection::connect(&urls.admin).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut admin).await.unwrap();
     }
 
     async fn finish(self) {

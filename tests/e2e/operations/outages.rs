@@ -1,11 +1,20 @@
 //! NATS is away, the queue is deleted or emptied, a message comes too often: each operation is carried
 //! out all the same, and once.
 
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{PullConsumer, pull};
+use florin_tests::pipeline::Pipeline;
 use florin_tests::store::eventually;
 use futures::future::join_all;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Queueing, expect_completed};
+
+/// For how long a consumer is watched that nobody is to touch: several times what a worker rests
+/// between two attempts to pull, and longer than it takes to miss a heartbeat.
+const WATCHED: Duration = Duration::from_secs(5);
 
 /// Messages that name nothing, and one that names what has ended.
 async fn disturb(queue: &Queueing, ended: &str) {
@@ -60,6 +69,34 @@ async fn a_queue_that_is_deleted_again_and_again_loses_nothing() {
     }
     assert_eq!(queue.balance("a").await, "100.00");
     queue.finish().await;
+}
+
+/// Nothing is sent, so that nothing but a pull that stands tells a worker that all is well.
+#[tokio::test]
+async fn after_an_outage_idle_workers_leave_each_others_consumer_alone() {
+    let pipeline = Pipeline::start(1, 2).await;
+    let created = async || {
+        let jetstream = pipeline.nats.jetstream().await;
+        let found: Result<PullConsumer, _> = jetstream
+            .get_consumer_from_stream::<pull::Config, _, _>("operations", "OPERATIONS")
+            .await;
+        let consumer = found.map_err(|error| error.to_string())?;
+        let info = consumer.cached_info();
+        if info.num_waiting >= 2 { Ok(info.created) } else { Err(format!("{info:?}")) }
+    };
+    eventually("both workers pull", created).await;
+    pipeline.nats.kill_hard().await;
+    pipeline.nats.restart().await;
+    let mut seen = (eventually("both workers pull again", created).await, Instant::now());
+    eventually("the consumer stays the same", async || {
+        let now = eventually("both workers pull", created).await;
+        if now != seen.0 {
+            seen = (now, Instant::now());
+        }
+        if seen.1.elapsed() >= WATCHED { Ok(()) } else { Err(seen) }
+    })
+    .await;
+    pipeline.finish().await;
 }
 
 #[tokio::test]

@@ -9,20 +9,12 @@ use florin_tests::service::Answer;
 use florin_tests::store::{Store, eventually};
 use futures::StreamExt;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 
 use super::{FEW, Queueing, expect_completed};
 
 const PATH: &str = "/wallets/cursed/deposit";
 
 impl Queueing {
-    /// As a role that may change the schema.
-    async fn admin(&self, statement: &str) {
-        let Store::Postgres(_, urls) = self.service.store() else { panic!("it is in Postgres") };
-        let mut admin = PgConnection::connect(&urls.admin).await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut admin).await.unwrap();
-    }
-
     /// The journal refuses everything about one wallet.
     async fn curse(&self) {
         self.admin(
@@ -47,6 +39,12 @@ impl Queueing {
         failed
     }
 
+    /// How many messages operators got about dead letters.
+    async fn told(&self) -> Option<u64> {
+        let stream = self.nats.jetstream().await.get_stream("DEAD_LETTERS").await.ok()?;
+        Some(stream.cached_info().state.messages)
+    }
+
     async fn letters(&self) -> Vec<Value> {
         let letters = self.service.get("/dead-letters?projection=operations").await;
         letters.expect(200).body["data"].as_array().unwrap().clone()
@@ -62,7 +60,11 @@ async fn start() -> Queueing {
 #[tokio::test]
 async fn an_operation_that_comes_to_no_outcome_is_a_dead_letter_until_it_is_replayed() {
     let queue = start().await;
-    let failed = queue.failed(json!({ "amount": 1, "requestId": "k" })).await;
+    let body = || json!({ "amount": 1, "requestId": "k" });
+    let failed = queue.failed(body()).await;
+    let again = queue.post(PATH, body()).await;
+    assert!(again.expect(200).is_replayed(), "{again}");
+    assert_eq!((again.header("preference-applied"), &again.body), (None, &failed.body));
     // It held nobody up.
     expect_completed(&queue.carried_out("/wallets/a/deposit", json!({ "amount": 1 })).await, 201);
     let [letter] = &queue.letters().await[..] else { panic!("one letter") };
@@ -92,6 +94,12 @@ async fn an_operation_that_comes_to_no_outcome_is_a_dead_letter_until_it_is_repl
         other => Err(other.to_vec()),
     })
     .await;
+    // Of which operators are told as well.
+    eventually("it is told twice", async || match queue.told().await {
+        Some(2) => Ok(()),
+        other => Err(other),
+    })
+    .await;
     queue.lift().await;
     queue.service.post(&replay, json!({})).await.expect(200);
     let location = format!("/operations/{}", failed.text_of("id"));
@@ -103,6 +111,7 @@ async fn an_operation_that_comes_to_no_outcome_is_a_dead_letter_until_it_is_repl
     expect_completed(&done, 201);
     assert_eq!(queue.letters().await[0]["state"], "replayed");
     queue.service.post(&replay, json!({})).await.expect_problem(409, "dead-letter-settled");
+    assert_eq!(queue.told().await, Some(2), "of what is done nobody is told");
     assert_eq!(queue.balance("cursed").await, "1.00");
     queue.finish().await;
 }
@@ -111,12 +120,12 @@ async fn an_operation_that_comes_to_no_outcome_is_a_dead_letter_until_it_is_repl
 async fn a_dead_letter_is_told_to_operators_and_discarded_by_them() {
     let queue = start().await;
     let failed = queue.failed(json!({ "amount": 1 })).await;
-    let stream = eventually("it is published", async || {
-        let stream = queue.nats.jetstream().await.get_stream("DEAD_LETTERS").await;
-        let stream = stream.map_err(|error| error.to_string())?;
-        if stream.cached_info().state.messages == 1 { Ok(stream) } else { Err("none".to_owned()) }
+    eventually("it is published", async || match queue.told().await {
+        Some(1) => Ok(()),
+        other => Err(other),
     })
     .await;
+    let stream = queue.nats.jetstream().await.get_stream("DEAD_LETTERS").await.unwrap();
     let message = stream.get_raw_message(1).await.unwrap().payload;
     let told: Value = serde_json::from_slice(&message).unwrap();
     assert_eq!(told["aggregateId"], failed.body["id"], "{told}");
@@ -133,6 +142,43 @@ async fn a_dead_letter_is_told_to_operators_and_discarded_by_them() {
     queue.service.post(&discard, decision).await.expect_problem(409, "dead-letter-settled");
     let read = queue.service.get(&format!("/operations/{}", failed.text_of("id"))).await;
     read.expect_members(json!({ "state": "failed" }));
+    queue.lift().await;
+    queue.finish().await;
+}
+
+/// In one order, whatever they are of: page by page and each once.
+#[tokio::test]
+async fn letters_of_events_and_of_operations_are_pages_of_one_list() {
+    let queue = start().await;
+    for _ in 0..2 {
+        queue.failed(json!({ "amount": 1 })).await;
+    }
+    expect_completed(&queue.carried_out("/wallets/a/deposit", json!({ "amount": 1 })).await, 201);
+    // A projection before operations, and one behind them.
+    queue
+        .admin(
+            "INSERT INTO dead_letters (projection, partition, position, wallet_id, error, attempts)
+             SELECT projection, partition, position, 'a', 'a test', 1
+               FROM events, unnest(ARRAY['balance', 'stats']) AS projection",
+        )
+        .await;
+    let all = queue.service.get("/dead-letters").await;
+    let expected = all.expect(200).body["data"].as_array().unwrap();
+    let name = |letter: &Value| letter["projection"].as_str().unwrap().to_owned();
+    let names: Vec<_> = expected.iter().map(name).collect();
+    let [before, behind] = ["balance", "stats"].map(|name| [name, name]);
+    assert_eq!(names, [before, ["operations"; 2], behind].concat());
+    for limit in 1..=6 {
+        let (mut pages, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = queue.service.get(&format!("/dead-letters?limit={limit}{cursor}")).await;
+            pages.extend(page.expect(200).body["data"].as_array().unwrap().clone());
+            let Some(next) = page.body["nextCursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(&pages, expected, "with {limit} a page");
+    }
+    queue.admin("DELETE FROM dead_letters").await;
     queue.lift().await;
     queue.finish().await;
 }

@@ -82,8 +82,9 @@ parameters! {
     Preference = [in_header(
         "Prefer",
         "`respond-async`: do not wait for the outcome. The command is on record when it is answered, \
-         with a 202, and is carried out whatever happens then. Other preferences, and what is none, \
-         count as absent; where there is no queue, this one too.",
+         with a 202, and is carried out whatever happens then; if it is an operation already, under \
+         its key, and that has ended, it is answered as `GET /operations/{id}` would. Other \
+         preferences, and what is none, count as absent; where there is no queue, this one too.",
         text("respond-async"),
     )];
 

@@ -30,6 +30,11 @@ use crate::http::submit::{of_wallet, submit};
     params(WalletInPath, CommandHeaders, Preference, Condition),
     request_body = MoneyBody,
     responses(
+        (
+            status = 200, description = "Under its key it was on record, and has ended: this is what \
+                                         became of it.",
+            body = operations::OperationAnswer,
+        ),
         (status = 201, description = "The money is in the wallet.", body = answer::MovementAnswer),
         (
             status = 202, description = "It is on record, and will be carried out: look at Location.",

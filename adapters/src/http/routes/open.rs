@@ -29,6 +29,11 @@ use crate::http::wallets;
     params(CommandHeaders, Preference),
     request_body = Option<OpenBody>,
     responses(
+        (
+            status = 200, description = "Under its key it was on record, and has ended: this is what \
+                                         became of it.",
+            body = operations::OperationAnswer,
+        ),
         (status = 201, description = "The wallet is open.", body = wallets::WalletAnswer),
         (
             status = 202, description = "It is on record, and will be carried out: look at Location.",

@@ -28,6 +28,11 @@ use crate::http::submit::submit;
     params(WalletInPath, CommandHeaders, Preference, Condition),
     request_body = TransferBody,
     responses(
+        (
+            status = 200, description = "Under its key it was on record, and has ended: this is what \
+                                         became of it.",
+            body = operations::OperationAnswer,
+        ),
         (status = 201, description = "The money has moved.", body = answer::ReceiptAnswer),
         (
             status = 202, description = "It is on its way: look at Location.",

@@ -22,6 +22,11 @@ use crate::http::problem::Problem;
     params(CommandHeaders, Preference, Condition),
     request_body = TransferBetweenBody,
     responses(
+        (
+            status = 200, description = "Under its key it was on record, and has ended: this is what \
+                                         became of it.",
+            body = operations::OperationAnswer,
+        ),
         (status = 201, description = "The money has moved.", body = answer::ReceiptAnswer),
         (
             status = 202, description = "It is on its way: look at Location.",

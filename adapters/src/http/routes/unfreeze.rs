@@ -15,7 +15,6 @@ use crate::http::operations;
 use crate::http::path::WalletPath;
 use crate::http::problem::Problem;
 use crate::http::submit::{of_wallet, submit};
-use crate::http::wallets;
 
 /// Unfreezes a wallet.
 #[utoipa::path(
@@ -26,7 +25,11 @@ use crate::http::wallets;
     params(WalletInPath, CommandHeaders, Preference, Condition),
     request_body = Option<StatusBody>,
     responses(
-        (status = 200, description = "Money may leave the wallet.", body = wallets::WalletAnswer),
+        (
+            status = 200, description = "Money may leave the wallet. \
+                                         Or, under its key, an operation that has ended.",
+            body = operations::WalletOrOperation,
+        ),
         (
             status = 202, description = "It is on record, and will be carried out: look at Location.",
             body = operations::OperationAnswer,

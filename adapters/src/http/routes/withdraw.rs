@@ -29,6 +29,11 @@ use crate::http::submit::{of_wallet, submit};
     request_body = MoneyBody,
     responses(
         (
+            status = 200, description = "Under its key it was on record, and has ended: this is what \
+                                         became of it.",
+            body = operations::OperationAnswer,
+        ),
+        (
             status = 201, description = "The money has left the wallet.",
             body = answer::MovementAnswer,
         ),

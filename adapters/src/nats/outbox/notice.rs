@@ -5,15 +5,18 @@
 //! | subject | `alerts.<wallet>.<rule>` | `dead-letters.<projection>.<wallet or transfer>` |
 //! | `Nats-Msg-Id`, `ce-id` | `<rule>:<partition>-<position>` | `<projection>:<partition>:<position>` |
 //! | `ce-type` | `FraudAlert` | `DeadLetter` |
-//! | `ce-subject` | `wallet/<id>` | `wallet/<id>` or `transfer/<id>` |
+//! | `ce-subject` | `wallet/<id>` | `wallet/<id>`, `transfer/<id>` or `operation/<id>` |
 //! | `ce-time` | when the event was recorded | when it was set aside |
-//! | `ce-partition`, `ce-position` | the event | the event |
+//! | `ce-partition`, `ce-position` | the event | the event; of an operation, its letter |
+//!
+//! An operation that was queued again may fail again: each time is a message, whose id ends in
+//! `:<microseconds>`, when it was set aside.
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use chrono::{DateTime, SecondsFormat, Utc};
 use florin_domain::fraud::Alert;
-use florin_projections::dead_letters::DeadLetter;
+use florin_projections::dead_letters::{DeadLetter, OPERATIONS};
 use serde_json::{Value, json};
 
 /// What `ce-source` says, as in the events of the ledger.
@@ -50,7 +53,7 @@ impl Notice {
         let kind = letter.aggregate_type.to_ascii_lowercase();
         Self::new(
             Event {
-                id: letter.id.to_string(),
+                id: id_of(letter),
                 kind: "DeadLetter",
                 about: format!("{kind}/{}", token(stream)),
                 time: letter.first_at,
@@ -79,6 +82,14 @@ impl Notice {
             headers.insert(name, value);
         }
         Self { id, subject, headers, body: body.to_string().into_bytes() }
+    }
+}
+
+/// The id under which a letter is told: of an operation, one for each time that it failed.
+pub(super) fn id_of(letter: &DeadLetter) -> String {
+    match letter.id.projection == OPERATIONS {
+        true => format!("{}:{}", letter.id, letter.first_at.timestamp_micros()),
+        false => letter.id.to_string(),
     }
 }
 
