@@ -8,9 +8,13 @@ use florin_tests::pipeline::Pipeline;
 use florin_tests::store::eventually;
 use futures::future::join_all;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{Queueing, expect_completed};
+
+/// For how long NATS is away: until a worker has missed two heartbeats, and has tried again in vain
+/// more than once.
+const OUTAGE: Duration = Duration::from_secs(6);
 
 /// For how long a consumer is watched that nobody is to touch: several times what a worker rests
 /// between two attempts to pull, and longer than it takes to miss a heartbeat.
@@ -86,6 +90,7 @@ async fn after_an_outage_idle_workers_leave_each_others_consumer_alone() {
     };
     eventually("both workers pull", created).await;
     pipeline.nats.kill_hard().await;
+    sleep(OUTAGE).await;
     pipeline.nats.restart().await;
     let mut seen = (eventually("both workers pull again", created).await, Instant::now());
     eventually("the consumer stays the same", async || {
