@@ -157,7 +157,8 @@ impl Serialize for Shown<'_> {
 /// The beginning of a text, of so many bytes at most, and a sign that there was more.
 fn cut(mut text: String, max: usize) -> String {
     if text.len() > max {
-        text.truncate(text.floor_char_boundary(max));
+        let end = (0..=max).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
         text.push('…');
     }
     text
