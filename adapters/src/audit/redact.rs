@@ -197,7 +197,7 @@ mod tests {
     fn whoever_sends_much_is_recorded_with_the_beginning() {
         let mut headers = HeaderMap::new();
         for number in 0..100 {
-            let name: axum::http::HeaderName = format!("x-{number}").parse().unwrap();
+            let name: HeaderName = format!("x-{number}").parse().unwrap();
             headers.insert(name, "x".repeat(10_000).parse().unwrap());
         }
         let kept: Value = serde_json::from_str(&secrets().headers(&headers)).unwrap();
