@@ -37,10 +37,10 @@ pub(super) struct Parameters {
     #[param(value_type = Option<types::OwnerName>)]
     subject: Option<String>,
     /// From this address.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<types::ClientAddressText>)]
     client: Option<String>,
     /// Whose path begins with this.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<types::PathStart>)]
     path: Option<String>,
     /// Answered with this status.
     #[param(value_type = Option<u16>, minimum = 100, maximum = 599)]

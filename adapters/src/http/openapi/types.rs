@@ -25,6 +25,10 @@ use crate::operations::State;
 /// What is neither a control character nor nothing.
 const PRINTABLE: &str = r"^[^\x00-\x1F\x7F-\x9F]+$";
 
+/// An IPv4 address, or an IPv6 address in full.
+const ADDRESS: &str = "^((25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)(\\.(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)){3}\
+                        |([0-9a-f]{1,4}:){7}[0-9a-f]{1,4})$";
+
 /// Entry types with commas between; `transfer` is each kind of transfer.
 const ENTRY_TYPES: &str = "^(deposit|withdrawal|transfer(_in|_out|_refund)?)\
                            (,(deposit|withdrawal|transfer(_in|_out|_refund)?))*$";
@@ -115,6 +119,18 @@ described! {
         .description(Some("A currency of ISO 4217."))
         .enum_values(Some(Currency::all().map(|currency| currency.to_string())))
         .examples([json!("USD")]);
+
+    /// The address of a client. IPv6 has shorter forms, too.
+    ClientAddressText = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(ADDRESS))
+        .examples([json!("192.0.2.1")]);
+
+    /// How a path begins.
+    PathStart = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(r"^/[!-~]{0,200}$"))
+        .examples([json!("/wallets/alice")]);
 
     /// The id of a wallet.
     WalletName = ObjectBuilder::new()
