@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
+use florin_domain::Owner;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +21,9 @@ use crate::audit::{CallList, Filter, MAX_LIST, RecordedCall};
 
 /// How many calls a page has when nobody says.
 const DEFAULT_LIMIT: u32 = 50;
+
+/// How much of a path can be asked for.
+const MAX_PATH: usize = 200;
 
 /// Which page of which calls.
 #[derive(Debug)]
@@ -65,10 +69,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let given: Parameters = query::parameters(&parts.uri)?;
         let client: Option<IpAddr> = parsed("client", given.client)?;
+        let subject: Option<Owner> = parsed("subject", given.subject)?;
         let filter = Filter {
-            subject: kept("subject", given.subject)?,
+            subject: subject.map(|subject| subject.as_str().to_owned()),
             client: client.map(|address| address.to_string()),
-            path: kept("path", given.path)?,
+            path: path(given.path)?,
             status: status(given.status)?,
             from: time("from", given.from)?,
             to: time("to", given.to)?,
@@ -78,10 +83,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     }
 }
 
-/// A text that may be on record.
-fn kept(name: &'static str, text: Option<String>) -> Result<Option<String>, Problem> {
+/// How the path of a call may begin.
+fn path(text: Option<String>) -> Result<Option<String>, Problem> {
+    let is_start = |text: &str| {
+        text.len() <= MAX_PATH
+            && text.starts_with('/')
+            && text.bytes().all(|b| b.is_ascii_graphic())
+    };
     match text {
-        Some(text) if text.contains('\0') => Err(invalid(name, "no call on record has a U+0000")),
+        Some(text) if !is_start(&text) => {
+            let why = format!("a path begins with `/` and is up to {MAX_PATH} letters and signs");
+            Err(invalid("path", why))
+        }
         text => Ok(text),
     }
 }

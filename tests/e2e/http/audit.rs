@@ -236,6 +236,8 @@ async fn calls_are_found_by_who_from_where_what_when_and_how_it_ended() {
         ("cursor=x", "cursor"),
         ("limit=201", "limit"),
         ("subject=%00", "subject"),
+        ("path=wallets", "path"),
+        ("path=/%C3%A9", "path"),
     ] {
         let answer = service.get(&format!("/audit?{filter}")).await;
         answer.expect_problem(400, "invalid-parameter");

@@ -129,7 +129,7 @@ described! {
     /// How a path begins.
     PathStart = ObjectBuilder::new()
         .schema_type(Type::String)
-        .pattern(Some(r"^/[!-~]{0,200}$"))
+        .pattern(Some(r"^/[!-~]{0,199}$"))
         .examples([json!("/wallets/alice")]);
 
     /// The id of a wallet.
