@@ -4,6 +4,7 @@
 //! calls a page, and a page may have fewer calls than asked for, or none, with a cursor to go on from.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use florin_application::audit::Call;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -34,26 +35,8 @@ pub struct Filter {
 /// A call on record.
 #[derive(Debug, Clone)]
 pub struct RecordedCall {
-    /// Which.
-    pub id: Uuid,
-    /// When it came.
-    pub received_at: DateTime<Utc>,
-    /// `POST`.
-    pub method: String,
-    /// Path and query.
-    pub url: String,
-    /// A JSON object of texts by name.
-    pub headers: String,
-    /// The beginning of what was sent.
-    pub body: Option<String>,
-    /// How long all of it was.
-    pub body_bytes: u64,
-    /// From where.
-    pub client: Option<String>,
-    /// Who.
-    pub subject: Option<String>,
-    /// Of the answer and the log.
-    pub trace_id: String,
+    /// What was asked, by whom.
+    pub call: Call,
     /// What they were told.
     pub status: u16,
 }
@@ -143,7 +126,7 @@ fn page(rows: &[PgRow], limit: usize) -> Result<CallList, sqlx::Error> {
     let found = if is_empty { &[] } else { rows };
     let calls = found.iter().take(limit).map(call).collect::<Result<Vec<_>, _>>()?;
     let next = match found.len() > limit {
-        true => calls.last().map(|last| last.id),
+        true => calls.last().map(|last| last.call.id),
         false => last,
     };
     Ok(CallList { calls, next })
@@ -163,7 +146,7 @@ fn first_id(time: DateTime<Utc>) -> Uuid {
 }
 
 fn call(row: &PgRow) -> Result<RecordedCall, sqlx::Error> {
-    Ok(RecordedCall {
+    let call = Call {
         id: row.try_get("id")?,
         received_at: row.try_get("received_at")?,
         method: row.try_get("method")?,
@@ -174,6 +157,7 @@ fn call(row: &PgRow) -> Result<RecordedCall, sqlx::Error> {
         client: row.try_get("client")?,
         subject: row.try_get("subject")?,
         trace_id: row.try_get("trace_id")?,
-        status: u16::try_from(row.try_get::<i16, _>("status")?).unwrap_or(0),
-    })
+    };
+    let status = u16::try_from(row.try_get::<i16, _>("status")?).unwrap_or(0);
+    Ok(RecordedCall { call, status })
 }

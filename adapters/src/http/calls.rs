@@ -143,7 +143,7 @@ pub(super) struct CallAnswer<'a> {
 }
 
 impl<'a> From<&'a RecordedCall> for CallAnswer<'a> {
-    fn from(call: &'a RecordedCall) -> Self {
+    fn from(RecordedCall { call, status }: &'a RecordedCall) -> Self {
         Self {
             id: call.id,
             at: Time(call.received_at),
@@ -154,7 +154,7 @@ impl<'a> From<&'a RecordedCall> for CallAnswer<'a> {
             body_bytes: call.body_bytes,
             client: call.client.as_deref(),
             subject: call.subject.as_deref(),
-            status: call.status,
+            status: *status,
             trace_id: &call.trace_id,
         }
     }
