@@ -19,7 +19,6 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::connection::State;
 use async_nats::jetstream::context::{CreateStreamError, PublishError};
 use florin_projections::outbox::{CHANNEL, published, record};
 use florin_projections::{dead_letters, fraud};
@@ -28,6 +27,7 @@ use sqlx::PgPool;
 use thiserror::Error;
 use tokio::time::sleep;
 
+use super::connect::is_connected;
 use super::stream::{self, ALERTS, DEAD_LETTERS, StreamSettings, ensure};
 use crate::operations::letters;
 use crate::postgres::wake::Wake;
@@ -137,12 +137,9 @@ impl Outbox {
 
     /// What is asked without a connection would wait for one, and be told to nobody.
     async fn connected(&self) -> Result<(), Trouble> {
-        if self.client.connection_state() == State::Pending {
-            let _ = tokio::time::timeout(BACKOFF.1, self.client.flush()).await;
-        }
-        match self.client.connection_state() {
-            State::Connected => Ok(()),
-            State::Pending | State::Disconnected => Err(Trouble::NatsAway),
+        match is_connected(&self.client).await {
+            true => Ok(()),
+            false => Err(Trouble::NatsAway),
         }
     }
 
