@@ -5,8 +5,8 @@
 //! One that is begun is sent again when whoever began it is given up, and one that is tried later, when
 //! it is due. So a stream may be purged or deleted, and NATS may be away: everything is in the table.
 //!
-//! To be run by one process at a time, under the lease [`Publisher::LEASE`]: a second one would
-//! publish everything twice, which is a waste and no more.
+//! To be run by one process at a time, under the lease of the outbox: a second one would publish
+//! everything twice, which is a waste and no more.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -82,9 +82,6 @@ enum Trouble {
 type Due = (Uuid, i32, i32);
 
 impl Publisher {
-    /// The lease under which it runs.
-    pub const LEASE: &'static str = "operations";
-
     /// A publisher that does nothing yet. While it runs, it holds one connection of the pool, and now
     /// and then another. Replicas and age are those of the ledger's stream.
     pub fn new(pool: PgPool, client: Client, ledger: StreamSettings) -> Self {

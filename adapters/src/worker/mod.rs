@@ -19,6 +19,7 @@ use florin_application::{Journal, Ledger};
 use florin_domain::fraud;
 use florin_projections::read_model::Projection;
 use florin_projections::runner::Progress;
+use futures::future::join;
 use tokio::task::JoinSet;
 
 use crate::fraud::FreezePolicy;
@@ -86,8 +87,10 @@ impl Worker {
                 "without NATS_URL, events are not published and operations are not carried out"
             ),
             Some(nats) => {
-                worker.publish(Outbox::new(pool.clone(), nats.clone(), parts.streams));
-                worker.queue(Publisher::new(pool.clone(), nats.clone(), parts.streams));
+                worker.publish(
+                    Outbox::new(pool.clone(), nats.clone(), parts.streams),
+                    Publisher::new(pool.clone(), nats.clone(), parts.streams),
+                );
                 if let Some((ledger, retries)) = parts.operations {
                     let pool = connect_sized(&parts.database_url, CARRIER_CONNECTIONS)?;
                     worker.carry(Carrier::new(ledger, pool, nats.clone(), retries));
@@ -141,14 +144,14 @@ impl Worker {
         }
     }
 
-    fn publish(&mut self, outbox: Outbox) {
+    /// Both under one lease: together they are less work than a relay, and shares are counted in
+    /// leases.
+    fn publish(&mut self, outbox: Outbox, operations: Publisher) {
         let leases = self.leases.clone();
-        self.tasks.spawn(async move { match leases.run(Outbox::LEASE, || outbox.run()).await {} });
-    }
-
-    fn queue(&mut self, publisher: Publisher) {
-        let leases = self.leases.clone();
-        let work = async move { match leases.run(Publisher::LEASE, || publisher.run()).await {} };
+        let work = async move {
+            let both = || join(outbox.run(), operations.run());
+            match leases.run(Outbox::LEASE, both).await.0 {}
+        };
         self.tasks.spawn(work);
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use florin_adapters::fraud::FreezePolicy;
 use florin_adapters::nats::outbox::Outbox;
-use florin_adapters::operations::Publisher;
 use florin_projections::models;
 use florin_tests::monkeys::{calm, monkeys_during};
 use florin_tests::pipeline::Pipeline;
@@ -39,7 +38,7 @@ fn all_leases() -> BTreeSet<String> {
         let models = models.map(move |name| format!("projection:{name}:{partition}"));
         models.chain([format!("relay:{partition}")])
     };
-    let outside = [Outbox::LEASE, FreezePolicy::LEASE, Publisher::LEASE].map(ToOwned::to_owned);
+    let outside = [Outbox::LEASE, FreezePolicy::LEASE].map(ToOwned::to_owned);
     (0..PARTITIONS).flat_map(of_partition).chain(outside).collect()
 }
 
