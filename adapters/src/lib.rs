@@ -11,6 +11,7 @@ pub mod dev;
 pub mod fraud;
 pub mod http;
 pub mod live;
+pub mod moment;
 pub mod monkey;
 pub mod nats;
 pub mod operations;

@@ -1,10 +1,24 @@
 //! The command line: one verb, one file.
+//!
+//! | exit code | says |
+//! |---|---|
+//! | 0 | it was done, or what was asked is so |
+//! | 1 | it was not done, or what was asked is not so: the reason is on standard error |
+//! | 2 | the arguments are not understood |
+//! | 130 | Ctrl-C ended it: every verb may be ended at any moment, and what it has not committed has not
+//!   happened |
+//!
+//! Answers go to standard output, as a table or with `--json` for machines; progress and complaints go
+//! to standard error.
 
 mod dev;
 mod dlq;
 mod migrate;
 mod monkey;
 mod openapi;
+mod output;
+mod progress;
+mod range;
 mod relay;
 mod serve;
 mod service;

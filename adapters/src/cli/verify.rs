@@ -6,9 +6,11 @@ use florin_projections::audit::{Audit, Summary};
 use thiserror::Error;
 
 use super::Failure;
+use super::progress::Progress;
 use crate::config::DatabaseArgs;
 use crate::postgres::PostgresJournal;
-use crate::postgres::follow::{PAGE, heads, page, snapshot};
+use crate::postgres::follow::heads;
+use crate::postgres::scan::{Range, Scan};
 
 /// Example: `florin verify --database-url postgres://…`
 #[derive(Debug, Args)]
@@ -28,15 +30,19 @@ struct WrongEnd {
 
 pub(super) async fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let journal = PostgresJournal::open(&args.database.database_url, None).await?;
-    let mut snapshot = snapshot(journal.pool()).await?;
+    // One statement: of one moment, in which no transfer is half in one partition.
+    let heads = heads(journal.pool()).await?;
+    let progress = Progress::of("verify", heads.iter().map(|(_, head, _)| head).sum());
     let mut audit = Audit::default();
-    for (partition, head, head_hash) in heads(&mut *snapshot).await? {
+    for (partition, head, head_hash) in heads {
         let mut end = (0, GENESIS);
-        loop {
-            let events = page(&mut *snapshot, partition, end.0, PAGE).await?;
-            let Some(last) = events.last() else { break };
-            end = (last.position, last.hash);
+        let mut pages = Scan::start(&journal, Range { partition, after: 0, up_to: head });
+        while let Some(events) = pages.next().await? {
+            if let Some(last) = events.last() {
+                end = (last.position, last.hash);
+            }
             events.iter().try_for_each(|event| audit.take(event))?;
+            progress.add(events.len() as u64);
         }
         if end != (head, head_hash) {
             return Err(WrongEnd { partition, last: end.0, head }.into());

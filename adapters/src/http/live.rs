@@ -39,10 +39,11 @@ use super::Api;
 use super::answer::Time;
 use super::code::Code;
 use super::openapi::types;
-use super::position::{Least, as_of, listed};
+use super::position::{as_of, listed};
 use super::problem::{Member, Problem};
 use super::query::{invalid, parameters, parsed};
 use crate::live::{End, Full, LiveEvent, Step, Stream, Types, Wanted};
+use crate::moment::Positions;
 
 /// What a client that reconnects says it has.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -154,8 +155,8 @@ impl Last {
             (None, Some(text)) => (text, ("parameter", "lastEventId")),
             (None, None) => return Ok(None),
         };
-        let least: Result<Least, _> = text.parse();
-        match least.ok().and_then(|least| least.of_each(partitions.clone())) {
+        let named: Result<Positions, _> = text.parse();
+        match named.ok().and_then(|named| named.of_each(partitions.clone())) {
             Some(positions) => Ok(Some(Self { positions, of })),
             None => Err(wrong(of, &format!("say a position in {}", each(partitions)))),
         }

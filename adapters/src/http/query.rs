@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::code::Code;
 use super::problem::{Member, Problem};
+use crate::moment;
 
 /// The parameters as they are written.
 pub(super) fn parameters<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
@@ -35,21 +36,10 @@ pub(super) fn time(
     text: Option<String>,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
     let read = |text: String| {
-        let time = moment(&text);
+        let time = moment::time(&text);
         time.ok_or_else(|| invalid(name, "a time is RFC 3339, such as 2026-01-31T12:00:00Z"))
     };
     text.map(read).transpose()
-}
-
-/// A moment in RFC 3339. In a query a plus that is not encoded means a space: that before an offset is
-/// a plus.
-pub(super) fn moment(text: &str) -> Option<DateTime<Utc>> {
-    let is_offset = |text: &str| text.len() == 5 && text.as_bytes().get(2) == Some(&b':');
-    let with_plus = match text.rsplit_once(' ') {
-        Some((time, offset)) if is_offset(offset) => format!("{time}+{offset}"),
-        Some(_) | None => text.to_owned(),
-    };
-    DateTime::parse_from_rfc3339(&with_plus).ok().map(|time| time.with_timezone(&Utc))
 }
 
 /// `limit`: how many of `what` a page has, one at least.

@@ -12,9 +12,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::answer;
 use super::code::Code;
 use super::openapi::types;
-use super::position::{Least, as_of};
+use super::position::as_of;
 use super::problem::{Member, Problem};
-use super::query::{invalid, moment, parameters};
+use super::query::{invalid, parameters};
+use crate::moment::{Moment, NoMoment};
 use crate::reads::ReadError;
 use crate::reports::{REPORT_TIME, ReportError, When};
 
@@ -31,18 +32,14 @@ pub(super) struct Parameters {
 pub(super) fn asked(uri: &Uri, partitions: u32) -> Result<When, Problem> {
     let Parameters { at } = parameters(uri)?;
     let Some(text) = at else { return Ok(When::Now) };
-    if let Some(time) = moment(&text) {
-        return Ok(When::Time(time));
+    match text.parse() {
+        Ok(Moment::Time(time)) => Ok(When::Time(time)),
+        Ok(Moment::Positions(positions)) => {
+            let positions = positions.by_partition(partitions);
+            positions.map(When::Positions).map_err(|_| invalid("at", NoMoment))
+        }
+        Err(error) => Err(invalid("at", error)),
     }
-    let positions: Option<Least> = text.parse().ok();
-    let positions = positions.and_then(|named| named.by_partition(partitions).ok());
-    positions.map(When::Positions).ok_or_else(|| {
-        invalid(
-            "at",
-            "it is a time, such as 2026-01-31T12:00:00Z, or a position of every partition, such as \
-             0-123,1-456",
-        )
-    })
 }
 
 /// Refuses an answer of before the positions that were asked for.

@@ -10,7 +10,8 @@
 //! | `calls` | the record of calls |
 //! | `load` | wallets by snapshot and tail, kept keys |
 //! | `row` | rows to recorded events |
-//! | `follow` | the journal in order, for whoever reads all of it |
+//! | `follow` | the journal in order, a page at a time |
+//! | `scan` | the same as fast as it can be, for whoever reads all of it |
 //! | `heads` | the ends of the partitions as they move, for whoever waits for events |
 //! | `recent` | the newest events in memory, for all who follow |
 //! | `lease` | what only one process may do at a time |
@@ -30,6 +31,7 @@ mod partition;
 pub mod recent;
 pub mod relay_cursor;
 mod row;
+pub mod scan;
 pub mod wake;
 
 pub use connect::{ConnectError, connect, connect_sized};

@@ -25,11 +25,7 @@ pub(super) fn recorded(row: &PgRow) -> Result<RecordedEvent, JournalError> {
     Ok(RecordedEvent {
         partition: unsigned(column::<i32>(row, "partition")?)?,
         position: unsigned(column::<i64>(row, "position")?)?,
-        aggregate_type: match aggregate_type.as_str() {
-            "Wallet" => "Wallet",
-            "Transfer" => "Transfer",
-            unknown => return Err(JournalError::corrupt(format!("no aggregate is a {unknown}"))),
-        },
+        aggregate_type: self::aggregate_type(&aggregate_type)?,
         aggregate_id: aggregate_id.into(),
         sequence: unsigned(column::<i64>(row, "sequence")?)?,
         event_type: event_type_named(&event_type),
@@ -40,6 +36,15 @@ pub(super) fn recorded(row: &PgRow) -> Result<RecordedEvent, JournalError> {
         recorded_at: column::<DateTime<Utc>>(row, "recorded_at")?,
         hash: hash(&column::<Vec<u8>>(row, "hash")?)?,
     })
+}
+
+/// The name of an aggregate, without a copy.
+pub(super) fn aggregate_type(name: &str) -> Result<&'static str, JournalError> {
+    match name {
+        "Wallet" => Ok("Wallet"),
+        "Transfer" => Ok("Transfer"),
+        unknown => Err(JournalError::corrupt(format!("no aggregate is a {unknown}"))),
+    }
 }
 
 pub(super) fn hash(bytes: &[u8]) -> Result<Hash, JournalError> {
