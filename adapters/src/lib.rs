@@ -9,6 +9,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod dev;
 pub mod fraud;
+pub mod generations;
 pub mod http;
 pub mod live;
 pub mod moment;

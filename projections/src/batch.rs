@@ -28,6 +28,16 @@ pub(crate) struct Task<'a> {
     pub(crate) model: &'a dyn Projection,
     pub(crate) partition: u32,
     pub(crate) journal: &'a dyn JournalReader,
+    pub(crate) audience: Audience,
+}
+
+/// Who is told of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Whoever reads the model: it is the live one.
+    Readers,
+    /// Nobody: it is another generation.
+    Nobody,
 }
 
 /// What happens to events that cannot be applied.
@@ -106,8 +116,16 @@ impl Task<'_> {
     ) -> Result<Checkpoint, BatchError> {
         let mut transaction = begin(connection).await?;
         let (name, partition) = (self.model.name(), self.partition);
-        let announcement = self.announcement(to, events);
-        let moved = checkpoint::advance(&mut transaction, known.position, &announcement).await?;
+        let moved = match self.audience {
+            Audience::Readers => {
+                let announcement = self.announcement(to, events);
+                checkpoint::advance(&mut transaction, known.position, &announcement).await?
+            }
+            Audience::Nobody => {
+                checkpoint::advance_quietly(&mut transaction, name, partition, known.position, to)
+                    .await?
+            }
+        };
         let Some(mut reached) = moved else {
             transaction.rollback().await?;
             return Err(BatchError::Moved);

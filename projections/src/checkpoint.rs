@@ -211,6 +211,28 @@ pub(crate) async fn advance(
     row.as_ref().map(Checkpoint::from_row).transpose()
 }
 
+/// The same of a generation that nobody reads, without a word.
+pub(crate) async fn advance_quietly(
+    connection: &mut PgConnection,
+    projection: &str,
+    partition: u32,
+    known: u64,
+    to: u64,
+) -> Result<Option<Checkpoint>, sqlx::Error> {
+    let row = sqlx::query(
+        "UPDATE checkpoints SET position = $4, updated_at = now()
+          WHERE projection = $1 AND partition = $2 AND position = $3
+         RETURNING position, parked",
+    )
+    .bind(projection)
+    .bind(number(partition))
+    .bind(signed(known))
+    .bind(signed(to))
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(Checkpoint::from_row).transpose()
+}
+
 /// Announces that rows were folded anew, where the checkpoint is.
 pub(crate) async fn announce(
     connection: &mut PgConnection,

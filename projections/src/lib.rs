@@ -11,7 +11,7 @@
 //! | [`runner`] | what keeps a read model up to date in one partition |
 //! | [`checkpoint`], [`announcement`] | how far each has come, and how others learn of it |
 //! | [`dead_letters`], [`replay`] | what could not be applied, and what becomes of it |
-//! | [`rebuild`] | a fold from the first event into empty tables |
+//! | [`generation`] | read models folded anew beside the live ones, compared, and switched to |
 //! | [`outbox`] | what is published besides the journal |
 //! | [`ports`] | where events come from |
 //!
@@ -30,13 +30,13 @@ mod column;
 pub mod dead_letters;
 pub mod fact;
 pub mod fraud;
+pub mod generation;
 pub mod history;
 pub mod models;
 pub mod outbox;
 mod parking;
 pub mod ports;
 pub mod read_model;
-pub mod rebuild;
 pub mod replay;
 pub mod runner;
 pub mod stats;

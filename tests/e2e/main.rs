@@ -5,6 +5,7 @@ mod auth;
 mod chaos;
 mod dead_letters;
 mod fraud;
+mod generations;
 mod http;
 mod journal;
 mod ledger;

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use florin_adapters::dev::DatabaseUrls;
 use florin_adapters::postgres::PostgresJournal;
+use florin_projections::generation::SHARED_TABLES;
+use florin_projections::generation::fold::fold_until;
 use florin_projections::models;
 use florin_projections::read_model::Projection;
-use florin_projections::rebuild::{SHARED_TABLES, fold_until};
 use sqlx::{Connection, PgConnection, Row};
 
 use crate::store::Store;

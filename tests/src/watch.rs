@@ -7,8 +7,8 @@ use florin_domain::WalletId;
 use florin_domain::fraud::{Alert, Settings};
 use florin_projections::fraud::review::{self, Filter, MAX_LIST};
 use florin_projections::fraud::{Fraud, settings};
+use florin_projections::generation::fold::fold_until;
 use florin_projections::ports::JournalReader;
-use florin_projections::rebuild::fold_until;
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::ask::{deposit, request, withdraw};

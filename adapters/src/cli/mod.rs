@@ -11,6 +11,7 @@
 //! Answers go to standard output, as a table or with `--json` for machines; progress and complaints go
 //! to standard error.
 
+mod as_of;
 mod dev;
 mod dlq;
 mod migrate;
@@ -19,6 +20,7 @@ mod openapi;
 mod output;
 mod progress;
 mod range;
+mod rebuild;
 mod relay;
 mod serve;
 mod service;
@@ -50,6 +52,10 @@ enum Verb {
     Migrate(migrate::MigrateArgs),
     /// Prove the journal: positions, hash chain, balances, sums.
     Verify(verify::VerifyArgs),
+    /// Fold a read model anew beside the live one, compare, and switch to it.
+    Rebuild(rebuild::RebuildArgs),
+    /// Fill a schema with every read model as it was at a moment.
+    AsOf(as_of::AsOfArgs),
     /// See how far the events are published, or publish some again.
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
@@ -72,6 +78,8 @@ pub async fn run() -> ExitCode {
         Verb::Dev(args) => dev::run(args).await,
         Verb::Serve(args) => serve::run(args).await,
         Verb::Worker(args) => worker::run(args).await,
+        Verb::Rebuild(args) => rebuild::run(&args).await,
+        Verb::AsOf(args) => as_of::run(&args).await,
         Verb::Relay(args) => relay::run(&args).await,
         Verb::Dlq(args) => dlq::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,

@@ -24,6 +24,11 @@ impl Progress {
         Self(bar)
     }
 
+    /// What it is doing now.
+    pub(super) fn says(&self, what: &'static str) {
+        self.0.set_message(what);
+    }
+
     /// So many more were.
     pub(super) fn add(&self, events: u64) {
         self.0.inc(events);

@@ -51,12 +51,12 @@ impl RangeArgs {
         let mut ranges: Vec<Range> = heads.into_iter().map(whole).collect();
         let mut named = Vec::new();
         if let Some(from) = &self.from {
-            let positions = self::before(journal, from).await?;
+            let positions = before(journal, from).await?;
             each(&mut ranges, &positions, |range, after| range.after = after)?;
             named.push(positions);
         }
         if let Some(to) = &self.to {
-            let positions = self::until(journal, to).await?;
+            let positions = until(journal, to).await?;
             each(&mut ranges, &positions, |range, up_to| range.up_to = up_to)?;
             named.push(positions);
         }

@@ -31,7 +31,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::batch::{BatchError, Culprits, Task};
+use crate::batch::{Audience, BatchError, Culprits, Task};
 use crate::checkpoint::{self, Checkpoint};
 use crate::ports::{JournalAway, JournalReader, Source};
 use crate::read_model::{FoldError, Projection};
@@ -352,7 +352,12 @@ impl Runner {
     ) -> Result<Checkpoint, BatchError> {
         let model = Arc::clone(&self.parts.model);
         let journal = Arc::clone(&self.parts.journal);
-        let task = Task { model: &*model, partition: self.parts.partition, journal: &*journal };
+        let task = Task {
+            model: &*model,
+            partition: self.parts.partition,
+            journal: &*journal,
+            audience: Audience::Readers,
+        };
         let connection = self.connection().await?;
         match timeout(BATCH_TIME, task.commit(connection, known, events, culprits)).await {
             Ok(committed) => committed,

@@ -57,6 +57,8 @@ pub(super) async fn read(
 ) -> Result<(Vec<Standpoint>, ByCurrency), TrialBalanceError> {
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     let mut snapshot = pool.begin_with(begin).await?;
+    // Before the snapshot is taken: no other generation becomes the live one within it.
+    sqlx::query(HOLD).execute(&mut *snapshot).await?;
     sqlx::query(LIKE_A_REPORT).execute(&mut *snapshot).await?;
     let standpoints = standpoints(&mut snapshot, at).await?;
     let with_rows = standpoints.iter().filter(|one| one.has_rows());
@@ -136,6 +138,9 @@ fn moved(row: &PgRow) -> Result<Sums, sqlx::Error> {
     };
     Ok(Sums { moved, ..Sums::default() })
 }
+
+/// The tables that are read, as [`crate::generation::switch`] asks for.
+const HOLD: &str = "LOCK TABLE balances, wallet_stats IN ACCESS SHARE MODE";
 
 /// Sessions of the service look rows up by index, and never scan a table. These statements read every
 /// row of one, and are of no use once the client is gone.

@@ -136,7 +136,8 @@ async fn a_rebuild_in_tables_of_its_own_judges_the_past_by_the_present_settings(
     florin_projections::fraud::settings::adopt(&mut admin, 1, &settings).await.unwrap();
     let florin_tests::store::Store::Postgres(journal, _) = &watch.store else { unreachable!() };
     let folded =
-        florin_projections::rebuild::fold_until(&mut admin, &Fraud, &**journal, 0, 4).await;
+        florin_projections::generation::fold::fold_until(&mut admin, &Fraud, &**journal, 0, 4)
+            .await;
     folded.unwrap();
     let found: Vec<String> =
         sqlx::query_scalar("SELECT id FROM anew.fraud_alerts").fetch_all(&mut admin).await.unwrap();
