@@ -152,6 +152,7 @@ impl Service {
                 Arc::new(SystemClock),
             ),
             health: Arc::new(health),
+            as_of: None,
             bulks: BulkRoom::default(),
         });
         let queue = queue.map(|(nats, retries)| (nats, (ledger.clone(), retries)));

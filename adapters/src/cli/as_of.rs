@@ -58,7 +58,7 @@ pub(super) async fn run(args: &AsOfArgs) -> Result<ExitCode, Failure> {
     let positions = range::as_of(&journal, &args.moment).await?;
     let workshop = Workshop::new(journal, args.throttle);
     let mut bar = Bar::default();
-    let mut told = |what| bar.shows(&what);
+    let mut told = |what| bar.shows(what);
     workshop.as_of(&args.into, &positions, args.clean, &mut told).await?;
     drop(bar);
     let positions: Vec<String> =

@@ -18,6 +18,7 @@ mod migrate;
 mod monkey;
 mod openapi;
 mod output;
+mod past;
 mod progress;
 mod range;
 mod rebuild;

@@ -60,7 +60,7 @@ pub(super) async fn run(args: &RebuildArgs) -> Result<ExitCode, Failure> {
     let journal = PostgresJournal::open(&args.admin.database_admin_url, None).await?;
     let workshop = Workshop::new(journal, args.throttle);
     let mut bar = Bar::default();
-    let mut told = |what| bar.shows(&what);
+    let mut told = |what| bar.shows(what);
     let rebuilt = match args.rollback {
         true => go_back(&workshop, &models, &mut told).await?,
         false => {
@@ -99,17 +99,17 @@ pub(super) struct Bar(Option<Progress>);
 
 impl Bar {
     /// Moves on.
-    pub(super) fn shows(&mut self, told: &Told) {
+    pub(super) fn shows(&mut self, told: Told) {
         match told {
-            Told::Begins(events) => self.0 = Some(Progress::of("fold", *events)),
+            Told::Begins(events) => self.0 = Some(Progress::of("fold", events)),
             Told::Folded(events) => {
                 if let Some(progress) = &self.0 {
-                    progress.add(*events);
+                    progress.add(events);
                 }
             }
-            Told::Indexes(_) => self.says("index"),
-            Told::Compares(_) => self.says("compare"),
-            Told::Switches(_) => self.says("switch"),
+            Told::Indexes => self.says("index"),
+            Told::Compares => self.says("compare"),
+            Told::Switches => self.says("switch"),
         }
     }
 

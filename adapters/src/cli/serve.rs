@@ -4,6 +4,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::Failure;
+use super::past::Past;
 use super::service::{Front, Service, asked_to_stop, authentication};
 use crate::config::{
     AuditArgs, AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, LimitArgs, ListenArgs,
@@ -37,11 +38,26 @@ pub(super) struct ServeArgs {
     limits: LimitArgs,
     #[command(flatten)]
     log: LogArgs,
+    /// Show the ledger as it was, from a schema that `florin as-of` has made: reads alone.
+    #[arg(long, value_name = "SCHEMA", value_parser = super::as_of::schema)]
+    as_of: Option<String>,
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
     let auth = authentication(args.auth.settings(AuthMode::Jwt)?).await?;
+    if let Some(schema) = args.as_of {
+        let edge = Edge { limits: args.limits.limits(Switch::On), ..args.edge.edge()? };
+        let past = Past {
+            database_url: args.database.database_url,
+            schema,
+            cached_balances: args.reads.cached_balances,
+            front: Front { auth, edge, secrets: None },
+            listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
+        };
+        past.run(asked_to_stop()).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let edge = Edge { limits: args.limits.limits(Switch::On), ..args.edge.edge()? };
     let service = Service {
         database_url: args.database.database_url,

@@ -111,6 +111,7 @@ impl Service {
                 models::all(),
             ),
             reports: ReportDesk::new(pool, Arc::new(journal), Arc::new(SystemClock)),
+            as_of: None,
         });
         tracing::info!(address = %self.listener.local_addr()?, "serving");
         let served = serve(self.listener, api, edge, shutdown).await;

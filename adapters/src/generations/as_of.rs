@@ -45,7 +45,7 @@ impl Workshop {
             let mut each = |events| told(Told::Folded(events));
             fillers = self.fill(fillers, range, &mut each).await?;
         }
-        told(Told::Indexes(""));
+        told(Told::Indexes);
         tables::index(&mut tables, &generation).await?;
         tables::publish(&mut tables, &generation).await
     }

@@ -46,18 +46,18 @@ pub struct Manner {
 }
 
 /// What a rebuild tells of itself while it goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     /// So many events are to be folded.
     Begins(u64),
     /// So many more are.
     Folded(u64),
-    /// All are; indexes are made for this model now.
-    Indexes(&'static str),
-    /// It is compared with the live one.
-    Compares(&'static str),
+    /// All are; indexes are made.
+    Indexes,
+    /// A model is compared with the live one.
+    Compares,
     /// It becomes the live one.
-    Switches(&'static str),
+    Switches,
 }
 
 /// What became of one model.
@@ -102,7 +102,7 @@ impl Workshop {
         self.fill_all(&nexts, told).await?;
         let mut done = Vec::new();
         for next in nexts {
-            told(Told::Indexes(next.model.name()));
+            told(Told::Indexes);
             tables::index(&mut tables, &next.generation).await?;
             let rebuilt = self.settle(&next, manner, told).await?;
             if !rebuilt.switched && manner.only_compares {
@@ -139,7 +139,7 @@ impl Workshop {
         }
         let next = Next { model: Arc::clone(model), generation, resumed: true, turn };
         self.fill_all(std::slice::from_ref(&next), told).await?;
-        told(Told::Switches(model.name()));
+        told(Told::Switches);
         let positions = self.switch(&next).await?;
         next.turn.end().await?;
         let model = next.model.name();
@@ -212,7 +212,7 @@ impl Workshop {
         manner: Manner,
         told: &mut (dyn FnMut(Told) + Send),
     ) -> Result<Rebuilt, GenerationError> {
-        told(Told::Compares(next.model.name()));
+        told(Told::Compares);
         let (positions, comparison) = self.compared(next).await?;
         let is_right = comparison.is_equal() || manner.is_forced;
         let mut rebuilt = Rebuilt {
@@ -223,7 +223,7 @@ impl Workshop {
             switched: false,
         };
         if is_right && !manner.only_compares {
-            told(Told::Switches(next.model.name()));
+            told(Told::Switches);
             rebuilt.positions = self.switch(next).await?;
             rebuilt.switched = true;
         }

@@ -30,6 +30,7 @@
 //! | `openapi` | the document of all this |
 //! | `observe`, `trace` | trace id, timeout, panics, one log line per request |
 //! | `client_address` | from where a request comes, behind proxies too |
+//! | `as_of` | a service that shows the ledger as it was, and takes no commands |
 //! | `edge` | what browsers are told, and from where they may read |
 //! | `health`, `serve`, `tls` | readiness, and the server |
 //!
@@ -42,6 +43,7 @@
 
 mod alerts;
 mod answer;
+mod as_of;
 mod audit;
 mod bulk;
 mod call;
@@ -95,6 +97,7 @@ use crate::operations::OperationDesk;
 use crate::reads::Reads;
 use crate::reports::ReportDesk;
 
+pub use as_of::AsOf;
 pub use audit::Recorder;
 pub use bulk::BulkRoom;
 pub use edge::{Edge, NoOrigin, Origins};
@@ -153,6 +156,8 @@ pub struct ApiParts {
     pub recorder: Option<Recorder>,
     /// How many bulks are in memory.
     pub bulks: BulkRoom,
+    /// As of when the read models stand still, where they do: then nothing else is served.
+    pub as_of: Option<AsOf>,
 }
 
 #[cfg(test)]

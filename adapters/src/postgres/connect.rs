@@ -41,6 +41,16 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, ConnectError> {
     Ok(options.options(SESSION))
 }
 
+/// The URL of the same database, in which names are looked up in a schema first.
+///
+/// # Errors
+/// [`ConnectError`] when the URL is malformed.
+pub fn within(url: &str, schema: &str) -> Result<String, ConnectError> {
+    let _: PgConnectOptions = url.parse()?;
+    let joint = if url.contains('?') { '&' } else { '?' };
+    Ok(format!("{url}{joint}options[search_path]={schema},public"))
+}
+
 /// A pool that connects when it is first used: Postgres may be away at the start.
 ///
 /// # Errors

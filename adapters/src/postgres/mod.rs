@@ -34,6 +34,6 @@ mod row;
 pub mod scan;
 pub mod wake;
 
-pub use connect::{ConnectError, connect, connect_sized};
+pub use connect::{ConnectError, connect, connect_sized, within};
 pub use journal::{OpenError, PostgresJournal};
 pub use migrate::{MigrateError, migrate};

@@ -16,6 +16,7 @@ use florin_projections::checkpoint;
 use florin_projections::read_model::ReadModel;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::board::Board;
@@ -40,6 +41,33 @@ pub(super) async fn follow(pool: PgPool, partitions: u32, board: Arc<Board>, cac
         tracing::debug!(%error, "the read models are not followed");
         sleep(wait).await;
         wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+/// Where the read models are, once, because they stand still; waits for a Postgres that is away.
+pub(super) async fn look_once(
+    pool: PgPool,
+    partitions: u32,
+    board: Arc<Board>,
+    cache: Arc<Cache>,
+    is_warm: watch::Sender<bool>,
+) {
+    let mut wait = BACKOFF.0;
+    loop {
+        match checkpoint::positions_of_all(&pool).await {
+            Ok(positions) => {
+                board.set(&positions);
+                cache.begin((0..partitions).map(|p| board.position(Balance::NAME, p)).collect());
+                board.follow(true);
+                is_warm.send_replace(true);
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the read models are not looked at");
+                sleep(wait).await;
+                wait = (wait * 2).min(BACKOFF.1);
+            }
+        }
     }
 }
 

@@ -165,14 +165,37 @@ struct Inner {
     cache: Arc<Cache>,
     told: Told,
     is_warm: watch::Receiver<bool>,
-    follower: JoinHandle<()>,
-    warming: JoinHandle<()>,
+    _tasks: Tasks,
 }
 
-impl Drop for Inner {
+/// What follows the models; it ends with them.
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
     fn drop(&mut self) {
-        self.follower.abort();
-        self.warming.abort();
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Inner {
+    /// With nobody yet who looks where the models are.
+    fn unmoved(
+        database_url: &str,
+        partitions: u32,
+        cached_balances: usize,
+    ) -> Result<(Self, watch::Sender<bool>), ConnectError> {
+        let max = NonZeroUsize::new(cached_balances).unwrap_or(NonZeroUsize::MIN);
+        let (warmed, is_warm) = watch::channel(false);
+        let inner = Self {
+            pool: connect_sized(database_url, CONNECTIONS + 1)?,
+            partitions,
+            board: Arc::new(Board::new(partitions)),
+            cache: Arc::new(Cache::new(max)),
+            told: Told::new(partitions),
+            is_warm,
+            _tasks: Tasks(Vec::new()),
+        };
+        Ok((inner, warmed))
     }
 }
 
@@ -186,17 +209,28 @@ impl Reads {
         partitions: u32,
         cached_balances: usize,
     ) -> Result<Self, ConnectError> {
-        let pool = connect_sized(database_url, CONNECTIONS + 1)?;
-        let max = NonZeroUsize::new(cached_balances).unwrap_or(NonZeroUsize::MIN);
-        let (board, cache) = (Arc::new(Board::new(partitions)), Arc::new(Cache::new(max)));
-        let (of_board, of_cache) = (Arc::clone(&board), Arc::clone(&cache));
-        let following = follow::follow(pool.clone(), partitions, of_board, of_cache);
-        let (warmed, is_warm) = watch::channel(false);
-        let warming = warm::warm_up(pool.clone(), Arc::clone(&board), warmed);
-        let (follower, warming) = (tokio::spawn(following), tokio::spawn(warming));
-        let told = Told::new(partitions);
-        let inner = Inner { pool, partitions, board, cache, told, is_warm, follower, warming };
-        Ok(Self { inner: Arc::new(inner) })
+        let (inner, warmed) = Inner::unmoved(database_url, partitions, cached_balances)?;
+        let (board, cache) = (Arc::clone(&inner.board), Arc::clone(&inner.cache));
+        let warming = warm::warm_up(inner.pool.clone(), Arc::clone(&board), warmed);
+        let following = follow::follow(inner.pool.clone(), partitions, board, cache);
+        let _tasks = Tasks(vec![tokio::spawn(following), tokio::spawn(warming)]);
+        Ok(Self { inner: Arc::new(Inner { _tasks, ..inner }) })
+    }
+
+    /// The same of read models that stand still.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the URL is malformed.
+    pub fn still(
+        database_url: &str,
+        partitions: u32,
+        cached_balances: usize,
+    ) -> Result<Self, ConnectError> {
+        let (inner, warmed) = Inner::unmoved(database_url, partitions, cached_balances)?;
+        let (board, cache) = (Arc::clone(&inner.board), Arc::clone(&inner.cache));
+        let look = follow::look_once(inner.pool.clone(), partitions, board, cache, warmed);
+        let _tasks = Tasks(vec![tokio::spawn(look)]);
+        Ok(Self { inner: Arc::new(Inner { _tasks, ..inner }) })
     }
 
     /// Whether the models have come, in time or not, to where the journal was at the start.

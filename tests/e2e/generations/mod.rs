@@ -3,6 +3,7 @@
 mod as_of;
 mod interrupted;
 mod rebuild;
+mod serving;
 mod under_load;
 
 use std::sync::Arc;

@@ -87,7 +87,7 @@ pub fn document() -> OpenApi {
         .header(POLICY, header(POLICY_TEXT))
         .header(RATE_LIMIT, header(RATE_LIMIT_TEXT))
         .security_scheme(BEARER, bearer());
-    for Row { endpoint: (schemas, own, _), access, problems } in routes::table() {
+    for Row { endpoint: (schemas, own, _), access, problems, .. } in routes::table() {
         for (path, mut item) in own.paths {
             let operations = [&mut item.get, &mut item.post].into_iter().flatten();
             operations.for_each(|operation| complete(operation, access, &problems));

@@ -42,6 +42,9 @@ pub(super) async fn get(
 }
 
 async fn strong(api: &Api, id: &WalletId, reach: &Reach) -> Result<Response, Problem> {
+    if let Some(as_of) = &api.as_of {
+        return Err(as_of.refused());
+    }
     let state = api.ledger.wallet(id).await?.filter(|state| reach.covers_state(state));
     let state = state.ok_or_else(|| wallet_not_found(id))?;
     api.reads.tell(id, state.partition, state.position);

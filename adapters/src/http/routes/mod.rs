@@ -49,6 +49,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::Api;
+use super::as_of::{closed, refuse};
 use super::code::Code;
 use super::edge::{Edge, secured};
 use super::guard::{Access, Guard, admit};
@@ -66,11 +67,20 @@ pub(super) struct Row {
     pub(super) endpoint: UtoipaMethodRouter<Api>,
     pub(super) access: Access,
     pub(super) problems: Vec<Code>,
+    /// Whether it is answered from the read models alone, and so as of whenever they are.
+    is_of_then: bool,
 }
 
 fn row(endpoint: UtoipaMethodRouter<Api>, access: Access, problems: &[&[Code]]) -> Row {
-    let problems = [problems.concat(), access.problems().to_vec(), ANY.to_vec()].concat();
-    Row { endpoint, access, problems }
+    let only = [Code::ReadOnly];
+    let problems = [&problems.concat(), access.problems(), &only, &ANY[..]].concat();
+    Row { endpoint, access, problems, is_of_then: false }
+}
+
+/// One that a service serves whose read models stand still, too.
+fn of_then(endpoint: UtoipaMethodRouter<Api>, access: Access, problems: &[&[Code]]) -> Row {
+    let problems = [&problems.concat(), access.problems(), &ANY[..]].concat();
+    Row { endpoint, access, problems, is_of_then: true }
 }
 
 /// Whoever looks after the service.
@@ -86,12 +96,13 @@ const FREEZE: Access = Access::Only(Scope::LedgerWrite);
 pub(super) fn table() -> Vec<Row> {
     vec![
         row(routes!(open::post), Access::WRITE, &[BODY, COMMAND, MONEY, OPEN]),
-        row(routes!(list_wallets::get), Access::READ, &[READ]),
-        row(routes!(get_wallet::get), Access::READ, &[READ, WALLET, LEDGER]),
-        row(routes!(history::get), Access::READ, &[READ, WALLET]),
-        row(routes!(transactions::get), Access::READ, &[READ, WALLET]),
-        row(routes!(stats::get), Access::READ, &[READ, WALLET]),
-        row(routes!(statement::get), Access::READ, &[READ, WALLET, STATEMENT]),
+        of_then(routes!(list_wallets::get), Access::READ, &[READ]),
+        // Its strong consistency is not of then.
+        of_then(routes!(get_wallet::get), Access::READ, &[READ, WALLET, LEDGER, &[Code::ReadOnly]]),
+        of_then(routes!(history::get), Access::READ, &[READ, WALLET]),
+        of_then(routes!(transactions::get), Access::READ, &[READ, WALLET]),
+        of_then(routes!(stats::get), Access::READ, &[READ, WALLET]),
+        of_then(routes!(statement::get), Access::READ, &[READ, WALLET, STATEMENT]),
         row(routes!(stream_wallet::get), Access::READ, &[STREAM, WALLET, LEDGER]),
         row(routes!(deposit::post), Access::WRITE, &[BODY, COMMAND, MONEY, AMOUNT]),
         row(routes!(withdraw::post), Access::WRITE, &[BODY, COMMAND, MONEY, AMOUNT, OUT]),
@@ -119,13 +130,13 @@ pub(super) fn table() -> Vec<Row> {
         row(routes!(get_operation::get), Access::READ, &[LEDGER, OPERATION]),
         row(routes!(trial_balance::get), LEDGER_READ, &[READ, REPORT]),
         row(routes!(stream_events::get), LEDGER_READ, &[STREAM]),
-        row(routes!(list_alerts::get), OPS, &[READ]),
-        row(routes!(get_alert::get), OPS, &[READ, ALERT]),
+        of_then(routes!(list_alerts::get), OPS, &[READ]),
+        of_then(routes!(get_alert::get), OPS, &[READ, ALERT]),
         row(routes!(acknowledge_alert::post), OPS, &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
         row(routes!(dismiss_alert::post), OPS, &[BODY, ALERT, DECISION, &[Code::AlertDecided]]),
-        row(routes!(projections::get), OPS, &[]),
-        row(routes!(list_dead_letters::get), OPS, &[READ]),
-        row(routes!(get_dead_letter::get), OPS, &[READ, LETTER]),
+        of_then(routes!(projections::get), OPS, &[]),
+        of_then(routes!(list_dead_letters::get), OPS, &[READ]),
+        of_then(routes!(get_dead_letter::get), OPS, &[READ, LETTER]),
         row(routes!(replay_dead_letter::post), OPS, &[LETTER, &[Code::DeadLetterSettled]]),
         row(
             routes!(discard_dead_letter::post),
@@ -134,10 +145,10 @@ pub(super) fn table() -> Vec<Row> {
         ),
         row(routes!(list_calls::get), OPS, &[&[Code::InvalidParameter]]),
         row(routes!(get_call::get), OPS, &[CALL]),
-        row(routes!(users_wallet::get), Access::Anybody, &[READ, &[Code::WalletNotFound]]),
-        row(routes!(livez::get), Access::Public, &[]),
-        row(routes!(readyz::get), Access::Public, &[]),
-        row(routes!(document::get), Access::Public, &[]),
+        of_then(routes!(users_wallet::get), Access::Anybody, &[READ, &[Code::WalletNotFound]]),
+        of_then(routes!(livez::get), Access::Public, &[]),
+        of_then(routes!(readyz::get), Access::Public, &[]),
+        of_then(routes!(document::get), Access::Public, &[]),
     ]
 }
 
@@ -148,16 +159,16 @@ pub fn router(api: Api, edge: &Edge) -> Router {
         let guard = Guard { auth: api.auth.clone(), access, limits: edge.limits.clone() };
         methods.route_layer(from_fn_with_state(guard, admit))
     };
-    let own =
-        table().into_iter().flat_map(|Row { endpoint: (_, paths, methods), access, .. }| {
-            let methods = guarded(access, methods);
+    let own = table().into_iter().flat_map(
+        |Row { endpoint: (_, paths, methods), access, is_of_then, .. }| {
+            let is_open = is_of_then || api.as_of.is_none();
+            let methods = guarded(access, if is_open { methods } else { closed(&paths) });
             paths.paths.into_keys().map(move |path| (path, methods.clone()))
-        });
+        },
+    );
     // A name of the older systems; and a wallet may have the name of this route.
-    let older = [
-        guarded(Access::WRITE, post(transfer_between::post)),
-        guarded(Access::READ, get(get_wallet::get)),
-    ];
+    let between = if api.as_of.is_none() { post(transfer_between::post) } else { post(refuse) };
+    let older = [guarded(Access::WRITE, between), guarded(Access::READ, get(get_wallet::get))];
     let older = older.map(|methods| ("/wallets/transfer".to_owned(), methods));
     for (path, methods) in own.chain(older) {
         for prefix in ["", "/v1"] {
