@@ -56,7 +56,7 @@ use super::limits::charge;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
     ALERT, AMOUNT, ANY, BODY, BULK, CALL, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY,
-    OPEN, OPERATION, OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
+    OPEN, OPERATION, OUT, PAST, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
 };
 use super::problem::Problem;
 use crate::auth::Scope;
@@ -87,7 +87,7 @@ pub(super) fn table() -> Vec<Row> {
     vec![
         row(routes!(open::post), Access::WRITE, &[BODY, COMMAND, MONEY, OPEN]),
         row(routes!(list_wallets::get), Access::READ, &[READ]),
-        row(routes!(get_wallet::get), Access::READ, &[READ, WALLET, LEDGER]),
+        row(routes!(get_wallet::get), Access::READ, &[READ, WALLET, LEDGER, PAST]),
         row(routes!(history::get), Access::READ, &[READ, WALLET]),
         row(routes!(transactions::get), Access::READ, &[READ, WALLET]),
         row(routes!(stats::get), Access::READ, &[READ, WALLET]),
