@@ -12,6 +12,7 @@
 //! to standard error.
 
 mod as_of;
+mod balance;
 mod dev;
 mod dlq;
 mod migrate;
@@ -56,6 +57,8 @@ enum Verb {
     Rebuild(rebuild::RebuildArgs),
     /// Fill a schema with every read model as it was at a moment.
     AsOf(as_of::AsOfArgs),
+    /// A wallet as it is, or as it was at any moment.
+    Balance(balance::BalanceArgs),
     /// See how far the events are published, or publish some again.
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
@@ -84,6 +87,7 @@ pub async fn run() -> ExitCode {
         Verb::Dlq(args) => dlq::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
+        Verb::Balance(args) => balance::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,

@@ -1,5 +1,6 @@
 //! What the journal says of the past: by its verbs and over HTTP.
 
+mod balance;
 mod http;
 mod plans;
 
