@@ -15,6 +15,7 @@ mod as_of;
 mod balance;
 mod dev;
 mod dlq;
+mod history;
 mod migrate;
 mod monkey;
 mod openapi;
@@ -59,6 +60,8 @@ enum Verb {
     AsOf(as_of::AsOfArgs),
     /// A wallet as it is, or as it was at any moment.
     Balance(balance::BalanceArgs),
+    /// What moved a wallet's money, as it was told at any moment.
+    History(history::HistoryArgs),
     /// See how far the events are published, or publish some again.
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
@@ -88,6 +91,7 @@ pub async fn run() -> ExitCode {
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
         Verb::Balance(args) => balance::run(&args).await,
+        Verb::History(args) => history::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,
