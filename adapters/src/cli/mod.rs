@@ -14,6 +14,7 @@
 mod as_of;
 mod balance;
 mod dev;
+mod diff;
 mod dlq;
 mod history;
 mod migrate;
@@ -62,6 +63,8 @@ enum Verb {
     Balance(balance::BalanceArgs),
     /// What moved a wallet's money, as it was told at any moment.
     History(history::HistoryArgs),
+    /// Which events made the difference between a wallet at two moments.
+    Diff(diff::DiffArgs),
     /// See how far the events are published, or publish some again.
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
@@ -92,6 +95,7 @@ pub async fn run() -> ExitCode {
         Verb::Verify(args) => verify::run(&args).await,
         Verb::Balance(args) => balance::run(&args).await,
         Verb::History(args) => history::run(&args).await,
+        Verb::Diff(args) => diff::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,

@@ -1,6 +1,7 @@
 //! What the journal says of the past: by its verbs and over HTTP.
 
 mod balance;
+mod diff;
 mod history;
 mod http;
 mod plans;
