@@ -16,6 +16,7 @@ mod balance;
 mod dev;
 mod diff;
 mod dlq;
+mod events;
 mod history;
 mod migrate;
 mod monkey;
@@ -59,6 +60,8 @@ enum Verb {
     Rebuild(rebuild::RebuildArgs),
     /// Fill a schema with every read model as it was at a moment.
     AsOf(as_of::AsOfArgs),
+    /// Read the journal, or one stream of it, and follow it.
+    Events(events::EventsArgs),
     /// A wallet as it is, or as it was at any moment.
     Balance(balance::BalanceArgs),
     /// What moved a wallet's money, as it was told at any moment.
@@ -93,6 +96,7 @@ pub async fn run() -> ExitCode {
         Verb::Dlq(args) => dlq::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
+        Verb::Events(args) => events::run(&args).await,
         Verb::Balance(args) => balance::run(&args).await,
         Verb::History(args) => history::run(&args).await,
         Verb::Diff(args) => diff::run(&args).await,

@@ -2,6 +2,7 @@
 
 mod balance;
 mod diff;
+mod events;
 mod history;
 mod http;
 mod plans;
