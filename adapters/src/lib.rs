@@ -16,6 +16,7 @@ pub mod moment;
 pub mod monkey;
 pub mod nats;
 pub mod operations;
+pub mod past;
 pub mod postgres;
 pub mod reads;
 pub mod reports;

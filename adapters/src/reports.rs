@@ -1,17 +1,22 @@
-//! Where reports over the whole ledger are made: the functions of the projections, on a pool, with a
-//! bound on how many are made at once.
+//! Where reports of the past are made: the functions of the projections, on a pool; those over the whole
+//! ledger with a bound on how many are made at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use florin_application::clock::Clock;
+use florin_domain::WalletId;
+use florin_projections::balance::WalletRow;
 use florin_projections::ports::{JournalAway, PastReader};
 use florin_projections::trial_balance::{self, At, TrialBalance, TrialBalanceError};
 use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+
+use crate::moment::Moment;
+use crate::past::{self, PastError};
 
 /// How many trial balances a process makes at once: each may read millions of events, and the journal
 /// has its commands to take.
@@ -70,6 +75,26 @@ impl ReportDesk {
     pub async fn trial_balance(&self, when: When) -> Result<TrialBalance, ReportError> {
         let _turn = self.turns.try_acquire().map_err(|_| ReportError::Busy)?;
         timeout(REPORT_TIME, self.made(when)).await.map_err(|_| ReportError::TooLong)?
+    }
+
+    /// The position of a partition at a moment that has passed.
+    ///
+    /// # Errors
+    /// [`PastError`].
+    pub async fn position(&self, partition: u32, moment: &Moment) -> Result<u64, PastError> {
+        past::position(&self.pool, partition, Some(moment), self.clock.now()).await
+    }
+
+    /// A wallet as it was at a position of its partition; none if it had not been opened yet.
+    ///
+    /// # Errors
+    /// [`PastError`].
+    pub async fn wallet(
+        &self,
+        wallet: &WalletId,
+        position: u64,
+    ) -> Result<Option<WalletRow>, PastError> {
+        past::wallet(&self.pool, wallet, position).await
     }
 
     async fn made(&self, when: When) -> Result<TrialBalance, ReportError> {

@@ -3,12 +3,15 @@
 //! | read | by |
 //! |---|---|
 //! | [`wallet`] | id |
+//! | [`as_of`] | the events of its stream that tell what it was |
 //! | [`list`] | keyset on the id, with filters; at most [`SCAN`] wallets are looked at for a page |
 
+mod past;
 mod read;
 #[cfg(test)]
 mod tests;
 
+pub use past::{Untold, as_of};
 pub use read::{Filter, MAX_LIST, SCAN, WalletList, list, wallet};
 
 use std::collections::HashMap;
@@ -155,6 +158,11 @@ fn opened(
 }
 
 impl WalletRow {
+    /// Its status, as JSON says it.
+    pub fn status_name(&self) -> &'static str {
+        status_name(self.status)
+    }
+
     /// Takes an event that is not the first.
     fn take(&mut self, recorded: &RecordedEvent, event: &WalletEvent) -> Result<(), Unapplicable> {
         if recorded.sequence <= self.version {

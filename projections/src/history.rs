@@ -11,12 +11,14 @@
 
 #[macro_use]
 mod sql;
+mod past;
 mod read;
 mod save;
 mod statement;
 #[cfg(test)]
 mod tests;
 
+pub use past::{PastPageError, page_at};
 pub use read::{Entry, Filter, MAX_PAGE, NUMBERED_SCAN, Page, Place, SCAN, page};
 pub use statement::{MAX_STATEMENT, Period, Statement, Totals, statement};
 

@@ -7,6 +7,7 @@
 //! | [`read_model`] | what a read model is: rows, a pure fold, the SQL around it |
 //! | [`balance`], [`history`], [`stats`], [`fraud`] | the read models, and what clients ask of them |
 //! | [`models`] | the list of them |
+//! | [`difference`] | which events made the difference between two moments of a wallet |
 //! | [`trial_balance`] | whether the money adds up, now and at any position of the past |
 //! | [`runner`] | what keeps a read model up to date in one partition |
 //! | [`checkpoint`], [`announcement`] | how far each has come, and how others learn of it |
@@ -28,6 +29,7 @@ mod batch;
 pub mod checkpoint;
 mod column;
 pub mod dead_letters;
+pub mod difference;
 pub mod fact;
 pub mod fraud;
 pub mod generation;

@@ -11,6 +11,7 @@ mod journal;
 mod ledger;
 mod live;
 mod operations;
+mod past;
 mod pipeline;
 mod private_servers;
 mod processes;

@@ -14,6 +14,7 @@ use florin_projections::replay::Outcome;
 use serde::Serialize;
 
 use super::Failure;
+use super::output::printable;
 use crate::config::DatabaseArgs;
 use crate::dead_letters::{DeadLetterDesk, Decided};
 use crate::http::dead_letters::{DEFAULT_LIMIT, DecidedAnswer, LetterAnswer, ListAnswer};
@@ -278,19 +279,9 @@ fn line(text: &str) -> String {
     }
 }
 
-/// A text on one line: what nobody can read may hold anything, also what a terminal obeys.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_terminal_obeys_is_not_printed() {
-        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\u{FFFD}[2Jb\u{FFFD}c");
-    }
 
     #[test]
     fn a_line_has_the_beginning_of_a_long_text() {

@@ -12,8 +12,12 @@
 //! to standard error.
 
 mod as_of;
+mod balance;
 mod dev;
+mod diff;
 mod dlq;
+mod events;
+mod history;
 mod migrate;
 mod monkey;
 mod openapi;
@@ -57,6 +61,14 @@ enum Verb {
     Rebuild(rebuild::RebuildArgs),
     /// Fill a schema with every read model as it was at a moment.
     AsOf(as_of::AsOfArgs),
+    /// Read the journal, or one stream of it, and follow it.
+    Events(events::EventsArgs),
+    /// A wallet as it is, or as it was at any moment.
+    Balance(balance::BalanceArgs),
+    /// What moved a wallet's money, as it was told at any moment.
+    History(history::HistoryArgs),
+    /// Which events made the difference between a wallet at two moments.
+    Diff(diff::DiffArgs),
     /// See how far the events are published, or publish some again.
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
@@ -85,6 +97,10 @@ pub async fn run() -> ExitCode {
         Verb::Dlq(args) => dlq::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
+        Verb::Events(args) => events::run(&args).await,
+        Verb::Balance(args) => balance::run(&args).await,
+        Verb::History(args) => history::run(&args).await,
+        Verb::Diff(args) => diff::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,

@@ -26,7 +26,7 @@ use super::query::{invalid, limit, parameters, parsed, time};
 use super::wallets::{json_text, no_cursor};
 
 /// How many entries a page has when nobody says.
-const DEFAULT_LIMIT: u32 = 50;
+pub(crate) const DEFAULT_LIMIT: u32 = 50;
 
 /// Which page of which entries.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ fn kinds(text: Option<&str>) -> Result<Vec<Kind>, Problem> {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Entry)]
-pub(super) struct EntryAnswer<'a> {
+pub(crate) struct EntryAnswer<'a> {
     #[schema(value_type = types::EventName)]
     id: EventId,
     entry: u64,
@@ -265,7 +265,7 @@ fn ends<'a>(wallet: &'a WalletId, entry: &'a Entry) -> (Option<&'a str>, Option<
 }
 
 impl<'a> EntryAnswer<'a> {
-    fn of(wallet: &'a WalletId, entry: &'a Entry) -> Self {
+    pub(crate) fn of(wallet: &'a WalletId, entry: &'a Entry) -> Self {
         let (from, to) = match entry.kind {
             Kind::Deposit | Kind::Withdrawal => (None, None),
             Kind::TransferIn | Kind::TransferOut | Kind::TransferRefund => ends(wallet, entry),

@@ -55,7 +55,7 @@ mod edge;
 mod fields;
 mod guard;
 mod health;
-mod history;
+pub(crate) mod history;
 mod if_match;
 mod kept;
 mod key;
@@ -81,7 +81,7 @@ mod submit;
 mod tls;
 mod trace;
 mod trial_balance;
-mod wallets;
+pub(crate) mod wallets;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -142,7 +142,7 @@ pub struct ApiParts {
     pub fraud: FraudDesk,
     /// Where dead letters are looked after.
     pub dead_letters: DeadLetterDesk,
-    /// Where reports over the whole ledger are made.
+    /// Where reports of the past are made.
     pub reports: ReportDesk,
     /// Whether callers have to say who they are.
     pub auth: Auth,

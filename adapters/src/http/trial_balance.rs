@@ -3,6 +3,7 @@
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use florin_domain::Currency;
+use florin_domain::upcast::UnreadableEvent;
 use florin_projections::trial_balance::{Figures, MAX_FOLDED, TrialBalance, TrialBalanceError};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -163,6 +164,20 @@ impl From<ReportError> for Problem {
     }
 }
 
+/// An event that is needed and cannot be read.
+pub(super) fn unreadable(event: &UnreadableEvent) -> Problem {
+    Problem::new(
+        Code::UnreadableEvent,
+        format!(
+            "Event {}-{} cannot be read by this version, so nobody knows what it did: look it up \
+             under GET /dead-letters, and upgrade.",
+            event.partition, event.position
+        ),
+    )
+    .with("partition", Member::Count(event.partition.into()))
+    .with("position", Member::Count(event.position))
+}
+
 impl From<TrialBalanceError> for Problem {
     fn from(error: TrialBalanceError) -> Self {
         match error {
@@ -178,16 +193,7 @@ impl From<TrialBalanceError> for Problem {
             )
             .with("events", Member::Count(events))
             .with("maxEvents", Member::Count(MAX_FOLDED)),
-            TrialBalanceError::Unreadable(event) => Self::new(
-                Code::UnreadableEvent,
-                format!(
-                    "Event {}-{} cannot be read by this version, so nobody knows what it moved: \
-                     look it up under GET /dead-letters, and upgrade.",
-                    event.partition, event.position
-                ),
-            )
-            .with("partition", Member::Count(event.partition.into()))
-            .with("position", Member::Count(event.position)),
+            TrialBalanceError::Unreadable(event) => unreadable(&event),
             TrialBalanceError::TooLarge(_) => {
                 tracing::error!(target: "http", %error, "a trial balance cannot be told");
                 Self::internal()

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use florin_application::command::WalletState;
 use florin_domain::wallet::Status;
 use florin_domain::{Currency, Owner, WalletId};
-use florin_projections::balance::{Filter, MAX_LIST, WalletList, WalletRow};
+use florin_projections::balance::{Filter, MAX_LIST, Untold, WalletList, WalletRow};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,7 +22,10 @@ use super::position::as_of;
 use super::problem::Problem;
 use super::query::{invalid, limit, parameters, parsed};
 use super::refusal::wallet_not_found;
+use super::trial_balance::unreadable;
 use crate::auth::Scope;
+use crate::moment::Moment;
+use crate::past::PastError;
 use crate::reads::{Found, KnownWallet};
 
 /// How many wallets a page has when nobody says.
@@ -32,7 +35,7 @@ const DEFAULT_LIMIT: u32 = 50;
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Wallet)]
-pub(super) struct WalletAnswer<'a> {
+pub(crate) struct WalletAnswer<'a> {
     #[schema(value_type = types::WalletName)]
     id: &'a str,
     #[schema(value_type = types::WalletName)]
@@ -144,6 +147,12 @@ pub(super) fn known(found: &Found, wallet: &KnownWallet) -> Result<Response, Pro
     Ok(as_of(response, &[(found.partition, found.position)]))
 }
 
+/// A wallet as it was, at a position of its partition.
+pub(super) fn then(row: &WalletRow, position: u64) -> Result<Response, Problem> {
+    let response = answer::versioned(StatusCode::OK, row.version, &WalletAnswer::from(row))?;
+    Ok(as_of(response, &[(row.partition, position)]))
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = WalletPage)]
@@ -252,6 +261,54 @@ pub(super) struct ConsistencyParameter {
     /// From the read model, or from the write side: as of now, whoever wrote last.
     #[param(value_type = Option<types::Consistency>)]
     consistency: Option<String>,
+}
+
+/// The query as it is written.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct MomentParameter {
+    /// As it was then, by the journal: at a time that has passed (RFC 3339), or at a position of its
+    /// partition, as `Florin-Position` gave it.
+    #[param(value_type = Option<String>, example = "2026-01-31T12:00:00Z")]
+    at: Option<String>,
+}
+
+/// Reads `at`; none where a wallet is wanted as it is.
+pub(super) fn asked_at(uri: &axum::http::Uri) -> Result<Option<Moment>, Problem> {
+    if uri.query().is_none() {
+        return Ok(None);
+    }
+    let MomentParameter { at } = parameters(uri)?;
+    let moment = |text: String| {
+        text.parse().map_err(|_| {
+            invalid(
+                "at",
+                "it is a time, such as 2026-01-31T12:00:00Z, or a position of the wallet's \
+                 partition, such as 0-123",
+            )
+        })
+    };
+    at.map(moment).transpose()
+}
+
+impl From<PastError> for Problem {
+    fn from(error: PastError) -> Self {
+        match error {
+            PastError::BeyondHead { .. }
+            | PastError::Future
+            | PastError::Elsewhere(_)
+            | PastError::NoVersion { .. } => invalid("at", error),
+            PastError::Untold(Untold::Unreadable(event)) => unreadable(&event),
+            PastError::Untold(Untold::Unapplicable(_)) => {
+                tracing::error!(target: "http", %error, "a wallet of then cannot be told");
+                Self::internal()
+            }
+            PastError::Journal(_) => {
+                tracing::warn!(target: "http", %error, "the journal cannot be asked");
+                Self::unread()
+            }
+        }
+    }
 }
 
 /// From which side a wallet is read.

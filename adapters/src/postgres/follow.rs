@@ -116,6 +116,20 @@ pub async fn heads(executor: impl PgExecutor<'_>) -> Result<Vec<(u32, u64, Hash)
     rows.iter().map(head).collect()
 }
 
+/// The last position of a partition.
+///
+/// # Errors
+/// [`JournalError`] when Postgres is away.
+pub async fn head(executor: impl PgExecutor<'_>, partition: u32) -> Result<u64, JournalError> {
+    let head = "SELECT head_position FROM partitions WHERE partition = $1";
+    let head: i64 = sqlx::query_scalar(head)
+        .bind(i32::try_from(partition).unwrap_or(i32::MAX))
+        .fetch_one(executor)
+        .await
+        .map_err(read_error)?;
+    unsigned(head)
+}
+
 #[async_trait]
 impl JournalReader for PostgresJournal {
     async fn page(
@@ -129,13 +143,7 @@ impl JournalReader for PostgresJournal {
     }
 
     async fn head(&self, partition: u32) -> Result<u64, JournalAway> {
-        let head = "SELECT head_position FROM partitions WHERE partition = $1";
-        let head: i64 = sqlx::query_scalar(head)
-            .bind(i32::try_from(partition).unwrap_or(i32::MAX))
-            .fetch_one(self.pool())
-            .await
-            .map_err(|error| away(read_error(error)))?;
-        unsigned(head).map_err(away)
+        head(self.pool(), partition).await.map_err(away)
     }
 
     async fn wallet(

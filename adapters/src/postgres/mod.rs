@@ -12,6 +12,7 @@
 //! | `row` | rows to recorded events |
 //! | `follow` | the journal in order, a page at a time |
 //! | `scan` | the same as fast as it can be, for whoever reads all of it |
+//! | `past` | where it was at a moment that has passed, without walking there |
 //! | `heads` | the ends of the partitions as they move, for whoever waits for events |
 //! | `recent` | the newest events in memory, for all who follow |
 //! | `lease` | what only one process may do at a time |
@@ -28,6 +29,7 @@ pub mod lease;
 mod load;
 mod migrate;
 mod partition;
+pub mod past;
 pub mod recent;
 pub mod relay_cursor;
 mod row;

@@ -53,7 +53,8 @@ fn bulk(wallet: &str, atomic: bool) -> Value {
 /// The requests to a wallet.
 fn requests(wallet: &str) -> Vec<Asked> {
     let mut requests = Vec::new();
-    let reads = ["", "?consistency=strong", "?minPosition=1", "/history", "/history?page=1"];
+    let reads =
+        ["", "?consistency=strong", "?minPosition=1", "?at=1", "/history", "/history?page=1"];
     let more = [
         "/history?type=deposit",
         "/transactions",

@@ -104,6 +104,9 @@ pub(in crate::http) const OPERATION: &[Code] = &[Code::InvalidOperationId, Code:
 /// Where it is about an idempotency key.
 pub(in crate::http) const KEY: &[Code] = &[Code::InvalidRequestId, Code::KeyNotFound];
 
+/// Where the journal tells what was.
+pub(in crate::http) const PAST: &[Code] = &[Code::UnreadableEvent];
+
 /// Where the whole ledger is reported on.
 pub(in crate::http) const REPORT: &[Code] =
     &[Code::ReportTooLarge, Code::UnreadableEvent, Code::Busy];

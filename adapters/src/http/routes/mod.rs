@@ -57,7 +57,7 @@ use super::limits::charge;
 use super::observe::{Observe, REQUEST_TIMEOUT};
 use super::openapi::problems::{
     ALERT, AMOUNT, ANY, BODY, BULK, CALL, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY,
-    OPEN, OPERATION, OUT, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
+    OPEN, OPERATION, OUT, PAST, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
 };
 use super::problem::Problem;
 use crate::auth::Scope;
@@ -97,8 +97,12 @@ pub(super) fn table() -> Vec<Row> {
     vec![
         row(routes!(open::post), Access::WRITE, &[BODY, COMMAND, MONEY, OPEN]),
         of_then(routes!(list_wallets::get), Access::READ, &[READ]),
-        // Its strong consistency is not of then.
-        of_then(routes!(get_wallet::get), Access::READ, &[READ, WALLET, LEDGER, &[Code::ReadOnly]]),
+        // Its strong consistency is not of then, nor is what the journal says of another moment.
+        of_then(
+            routes!(get_wallet::get),
+            Access::READ,
+            &[READ, WALLET, LEDGER, PAST, &[Code::ReadOnly]],
+        ),
         of_then(routes!(history::get), Access::READ, &[READ, WALLET]),
         of_then(routes!(transactions::get), Access::READ, &[READ, WALLET]),
         of_then(routes!(stats::get), Access::READ, &[READ, WALLET]),
