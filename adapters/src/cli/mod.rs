@@ -14,6 +14,7 @@
 mod as_of;
 mod dev;
 mod dlq;
+mod fraud;
 mod migrate;
 mod monkey;
 mod openapi;
@@ -60,6 +61,8 @@ enum Verb {
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
     Dlq(dlq::DlqArgs),
+    /// Try other fraud rules on the past.
+    Fraud(fraud::FraudArgs),
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -82,6 +85,7 @@ pub async fn run() -> ExitCode {
         Verb::AsOf(args) => as_of::run(&args).await,
         Verb::Relay(args) => relay::run(&args).await,
         Verb::Dlq(args) => dlq::run(&args).await,
+        Verb::Fraud(args) => fraud::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
