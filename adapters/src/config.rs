@@ -167,11 +167,16 @@ impl FraudArgs {
     /// As the rules take them.
     ///
     /// # Errors
-    /// [`RulesError`] when the file cannot be read or says what cannot be.
-    pub fn settings(&self) -> Result<fraud::Settings, RulesError> {
-        read(self.fraud_rules.as_deref())
+    /// [`FraudRulesError`] when the file cannot be read or says what cannot be.
+    pub fn settings(&self) -> Result<fraud::Settings, FraudRulesError> {
+        Ok(read(self.fraud_rules.as_deref())?)
     }
 }
+
+/// The file of the fraud rules says what cannot be.
+#[derive(Debug, Error)]
+#[error("FLORIN_FRAUD_RULES: {0}")]
+pub struct FraudRulesError(#[from] RulesError);
 
 /// Which read models are kept up to date.
 #[derive(Debug, Clone, Default, Args)]

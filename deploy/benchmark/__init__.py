@@ -10,6 +10,7 @@
     watch.py       how far the read models and the relay are behind the journal
     pipeline.py    a constant load: how fast it may be, and how soon the read models have an event
     drain.py       a backlog: one projection alone, and the memory of a worker
+    replay.py      verbs over the whole journal, the service beside a rebuild, a wallet as it was
     reads.py       GETs: balances, and pages of a very long history
     report.py      figures and their targets, the header, the tables
 """

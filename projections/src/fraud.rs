@@ -7,12 +7,14 @@
 //! | [`review`] | the alerts for people: list, show, decide, and whether a wallet is suspicious |
 //! | [`publish`] | the alerts that are to be published |
 //! | [`policy`] | the alerts that freeze a wallet |
+//! | [`backtest`] | what other rules would have found |
 //!
 //! A batch takes two statements to load (settings, histories) and one or two to save (histories,
 //! and alerts if there are any). The thresholds are read from a table and not from the process, so
 //! every fold of an event, first or repeated, judges it by the same ones: alerts are the same
 //! whenever they are made.
 
+pub mod backtest;
 pub mod policy;
 pub mod publish;
 pub mod review;

@@ -18,6 +18,7 @@ mod diff;
 mod dlq;
 mod events;
 mod history;
+mod fraud;
 mod migrate;
 mod monkey;
 mod openapi;
@@ -73,6 +74,8 @@ enum Verb {
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
     Dlq(dlq::DlqArgs),
+    /// Try other fraud rules on the past.
+    Fraud(fraud::FraudArgs),
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -95,6 +98,7 @@ pub async fn run() -> ExitCode {
         Verb::AsOf(args) => as_of::run(&args).await,
         Verb::Relay(args) => relay::run(&args).await,
         Verb::Dlq(args) => dlq::run(&args).await,
+        Verb::Fraud(args) => fraud::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
         Verb::Events(args) => events::run(&args).await,

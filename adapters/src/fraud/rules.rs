@@ -15,13 +15,13 @@ pub const MAX_FILE_BYTES: u64 = 1 << 20;
 #[derive(Debug, Error)]
 pub enum RulesError {
     /// The file cannot be read.
-    #[error("FLORIN_FRAUD_RULES: {path} cannot be read: {cause}", path = .0.display(), cause = .1)]
+    #[error("{path} cannot be read: {cause}", path = .0.display(), cause = .1)]
     Unreadable(PathBuf, #[source] io::Error),
     /// The file is not one of fraud rules.
-    #[error("FLORIN_FRAUD_RULES: {path} is too large: at most {MAX_FILE_BYTES} bytes", path = .0.display())]
+    #[error("{path} is too large: at most {MAX_FILE_BYTES} bytes", path = .0.display())]
     TooLarge(PathBuf),
     /// The file is not TOML, names what there is not, or goes beyond a bound.
-    #[error("FLORIN_FRAUD_RULES: {path}: {cause}", path = .0.display(), cause = .1)]
+    #[error("{path}: {cause}", path = .0.display(), cause = .1)]
     Invalid(PathBuf, #[source] Box<toml::de::Error>),
 }
 
@@ -97,6 +97,6 @@ mod tests {
             assert!(error.contains(expected) && error.contains("rules.toml"), "{error}");
         }
         let missing = read(Some(Path::new("/nowhere/rules.toml"))).unwrap_err().to_string();
-        assert!(missing.contains("FLORIN_FRAUD_RULES: /nowhere/rules.toml cannot be read"));
+        assert!(missing.starts_with("/nowhere/rules.toml cannot be read"));
     }
 }

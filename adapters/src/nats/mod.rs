@@ -11,6 +11,7 @@
 //! | `message` | a recorded event as a message, and back |
 //! | `publisher` | many messages in flight, and up to where all are acknowledged |
 //! | `relay` | copies one partition, for as long as it holds the lease |
+//! | `courier` | carries what waits in a table to its streams, for as long as there is any |
 //! | `outbox` | publishes alerts and dead letters |
 //! | `republish` | publishes a range again |
 //! | `source` | a durable consumer for one projection and partition |
@@ -20,6 +21,7 @@
 //! stream counts positions, skips what it has and reads the rest from the journal.
 
 pub(crate) mod connect;
+pub(crate) mod courier;
 pub mod message;
 pub mod outbox;
 pub mod publisher;

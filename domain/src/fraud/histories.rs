@@ -122,6 +122,26 @@ proptest! {
     }
 
     #[test]
+    fn a_wallet_that_rested_longer_than_any_window_is_as_one_that_never_moved(
+        before in steps(200),
+        after in steps(100),
+    ) {
+        for settings in ["{}", WIDEST] {
+            let rested = tell(Story::with(settings), &before, |_| {});
+            let window = rested.settings.window().num_microseconds().unwrap();
+            let begin = before.iter().map(|step| step.after).sum::<i64>() + window + 1;
+            let mut first = after.clone();
+            if let Some(step) = first.first_mut() {
+                step.after += begin;
+            }
+            let position = before.len() as u64;
+            let fresh = tell(Story::with(settings).at_position(position), &first, |_| {});
+            let (known, later) = (rested.alerts.len(), tell(rested, &first, |_| {}));
+            prop_assert_eq!(&later.alerts[known..], &fresh.alerts);
+        }
+    }
+
+    #[test]
     fn a_long_history_is_remembered_within_its_bound(steps in steps(600)) {
         for (settings, bound) in [("{}", MAX_STATE_BYTES / 2), (WIDEST, MAX_STATE_BYTES)] {
             tell(Story::with(settings), &steps, |history| {

@@ -32,6 +32,11 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), OutOfBounds> {
         Ok(())
     }
+
+    /// It does not look back.
+    pub(super) fn window_seconds(&self) -> u32 {
+        0
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

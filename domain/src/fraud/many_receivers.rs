@@ -37,6 +37,11 @@ impl Settings {
         check("count", self.count, MAX_COUNT)?;
         check("windowSeconds", self.window_seconds, MAX_WINDOW_SECONDS)
     }
+
+    /// How far back it looks.
+    pub(super) fn window_seconds(&self) -> u32 {
+        self.window_seconds
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -37,8 +37,11 @@
 //! wallet has and whatever the settings are; each movement costs a bounded number of steps. What is
 //! lost where a bound is met, and on which side the rule then errs, is said in the rule's file.
 //!
-//! To add a rule: one file with `Settings` (`enabled`, `freeze`, its thresholds and their `check`)
-//! and `State` (`observe`), and one line in the list in `rules`.
+//! **Rest.** A wallet that has not moved for longer than the longest window is as one that never
+//! moved ([`Settings::window`]), so that whoever folds may forget it.
+//!
+//! To add a rule: one file with `Settings` (`enabled`, `freeze`, its thresholds, their `check`, its
+//! `window_seconds`) and `State` (`observe`), and one line in the list in `rules`.
 
 mod alert;
 mod amount_threshold;

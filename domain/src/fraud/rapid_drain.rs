@@ -67,6 +67,11 @@ impl Settings {
         check("percent", self.percent, 100)?;
         check("windowSeconds", self.window_seconds, MAX_WINDOW_SECONDS)
     }
+
+    /// How far back it looks.
+    pub(super) fn window_seconds(&self) -> u32 {
+        self.window_seconds
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -50,6 +50,11 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), OutOfBounds> {
         check("windowSeconds", self.window_seconds, MAX_WINDOW_SECONDS)
     }
+
+    /// How far back it looks.
+    pub(super) fn window_seconds(&self) -> u32 {
+        self.window_seconds
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -56,6 +56,15 @@ macro_rules! rules {
                 Ok(())
             }
 
+            /// How far back the enabled rules look.
+            pub(super) fn window_seconds(&self) -> u32 {
+                let mut longest = 0;
+                $(if self.$module.enabled {
+                    longest = longest.max(self.$module.window_seconds());
+                })+
+                longest
+            }
+
             pub(super) fn freezes(&self, rule: Rule) -> bool {
                 match rule {
                     $(Rule::$variant => self.$module.freeze,)+

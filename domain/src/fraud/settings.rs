@@ -13,6 +13,7 @@
 //! enabled = false
 //! ```
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -37,6 +38,12 @@ impl Settings {
     /// Whether an alert of a rule freezes its wallet.
     pub fn freezes(&self, rule: Rule) -> bool {
         self.rules.freezes(rule)
+    }
+
+    /// The longest window of the enabled rules. A wallet that has rested for longer than that is to
+    /// them as one that never moved.
+    pub fn window(&self) -> TimeDelta {
+        TimeDelta::seconds(self.rules.window_seconds().into())
     }
 
     pub(super) fn rules(&self) -> &Rules {

@@ -1,5 +1,6 @@
 //! Fraud on real Postgres and NATS: what is found, decided, published and frozen.
 
+mod backtest;
 mod folding;
 mod freezing;
 mod publishing;

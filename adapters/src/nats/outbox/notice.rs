@@ -13,29 +13,20 @@
 //! `:<microseconds>`, when it was set aside.
 
 use async_nats::HeaderMap;
-use async_nats::header::NATS_MESSAGE_ID;
 use chrono::{DateTime, SecondsFormat, Utc};
 use florin_domain::fraud::Alert;
 use florin_projections::dead_letters::{DeadLetter, OPERATIONS};
 use serde_json::{Value, json};
 
+use crate::nats::courier::Message;
+
 /// What `ce-source` says, as in the events of the ledger.
 const SOURCE: &str = "/florin/ledger";
 
-/// What is published.
-pub(super) struct Notice {
-    /// Never changes.
-    pub(super) id: String,
-    pub(super) subject: String,
-    pub(super) headers: HeaderMap,
-    /// JSON.
-    pub(super) body: Vec<u8>,
-}
-
-impl Notice {
+impl Message {
     pub(super) fn of_alert(alert: &Alert) -> Self {
         let wallet = alert.wallet.as_str();
-        Self::new(
+        Self::of_event(
             Event {
                 id: alert.id.clone(),
                 kind: "FraudAlert",
@@ -51,7 +42,7 @@ impl Notice {
     pub(super) fn of_letter(letter: &DeadLetter) -> Self {
         let stream = &letter.aggregate_id;
         let kind = letter.aggregate_type.to_ascii_lowercase();
-        Self::new(
+        Self::of_event(
             Event {
                 id: id_of(letter),
                 kind: "DeadLetter",
@@ -64,10 +55,9 @@ impl Notice {
         )
     }
 
-    fn new(event: Event, subject: String, body: &Value) -> Self {
+    fn of_event(event: Event, subject: String, body: &Value) -> Self {
         let Event { id, kind, about, time, place: (partition, position) } = event;
         let mut headers = HeaderMap::new();
-        headers.insert(NATS_MESSAGE_ID, id.as_str());
         for (name, value) in [
             ("ce-id", id.clone()),
             ("ce-specversion", "1.0".to_owned()),
@@ -146,10 +136,10 @@ mod tests {
             "sum": "10000.00", "currency": "USD", "reason": "much at once",
         }))
         .unwrap();
-        let notice = Notice::of_alert(&alert);
+        let notice = Message::of_alert(&alert);
         assert_eq!(notice.subject, "alerts.alice.largeOutflow");
         let header = |name: &str| notice.headers.get(name).unwrap().as_str();
-        assert_eq!(header("Nats-Msg-Id"), "largeOutflow:0-17");
+        assert_eq!(notice.id, "largeOutflow:0-17");
         assert_eq!((header("ce-id"), header("ce-subject")), (&*notice.id, "wallet/alice"));
         assert_eq!(header("ce-time"), "2023-11-14T22:13:20.000000Z");
         assert_eq!((header("ce-partition"), header("ce-position")), ("0", "17"));

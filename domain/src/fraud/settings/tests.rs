@@ -129,3 +129,12 @@ fn a_rule_has_one_name_everywhere() {
     }
     assert!("sleight".parse::<Rule>().is_err());
 }
+
+#[test]
+fn the_window_is_the_longest_of_the_enabled_rules() {
+    let seconds = |file| read(file).unwrap().window().num_seconds();
+    assert_eq!(seconds(""), 600);
+    assert_eq!(seconds("[rules.manyReceivers]\nwindowSeconds = 700"), 700);
+    let without = "[rules.rapidDrain]\nenabled = false\n[rules.roundTrip]\nenabled = false";
+    assert_eq!(seconds(without), 60);
+}
