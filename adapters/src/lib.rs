@@ -9,6 +9,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod dev;
 pub mod fraud;
+mod hex;
 pub mod http;
 pub mod live;
 pub mod moment;
