@@ -17,6 +17,7 @@ pub mod monkey;
 pub mod nats;
 pub mod operations;
 pub mod postgres;
+pub mod proof;
 pub mod reads;
 pub mod reports;
 pub mod telemetry;

@@ -11,6 +11,7 @@
 //! Answers go to standard output, as a table or with `--json` for machines; progress and complaints go
 //! to standard error.
 
+mod checkpoint;
 mod dev;
 mod dlq;
 mod migrate;
@@ -48,8 +49,10 @@ enum Verb {
     Worker(worker::WorkerArgs),
     /// Create a ledger, or upgrade its schema.
     Migrate(migrate::MigrateArgs),
-    /// Prove the journal: positions, hash chain, balances, sums.
+    /// Prove the ledger: positions, hash chain, balances, sums, read models, the stream.
     Verify(verify::VerifyArgs),
+    /// Write down where the journal is, and sign it, to be held against the journal later.
+    Checkpoint(checkpoint::CheckpointArgs),
     /// See how far the events are published, or publish some again.
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
@@ -76,6 +79,7 @@ pub async fn run() -> ExitCode {
         Verb::Dlq(args) => dlq::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
+        Verb::Checkpoint(args) => checkpoint::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,
