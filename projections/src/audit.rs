@@ -1,5 +1,10 @@
 //! The audit: reads the whole journal and proves that the money adds up at every position.
 //!
+//! ```text
+//! rows ─Chain::take▶ links and events ─Audit::take▶ balances, transfers, sums ─finish▶ Findings
+//!                                                   └─ compare ◀─ rows of the read models
+//! ```
+//!
 //! | invariant | how |
 //! |---|---|
 //! | positions are dense, the hash chain holds | each event follows the last one of its partition |
@@ -7,46 +12,38 @@
 //! | no wallet below zero, balances are right | balance = balance before ± amount, in the column too |
 //! | Σ wallets + in flight = Σ deposits − Σ withdrawals | per currency, after every event |
 //! | money is in one place | what a transfer debits is credited or refunded once, as its stream says |
+//! | read models are folds of the journal | see [`models`] |
+//!
+//! A problem does not end it. After a link that does not hold, the chain goes on from the hash that is
+//! stored; after an event that is missing or cannot be read, its wallet goes on from the balance that
+//! is recorded next. So a change is told where it is, once or twice, and what is behind it is proved.
 //!
 //! Partitions are read one after the other, so a credit may be met before its debit: what is in
-//! flight is then negative for a while, and the sums hold all the same. Memory grows with wallets and
-//! with transfers under way, not with events.
+//! flight is then negative for a while, and the sums hold all the same. Memory grows with wallets (some
+//! 270 bytes each) and with transfers under way, not with events.
+//!
+//! An audit of a part ([`Audit::of_a_part`]) takes the first balance that it meets of a wallet as it is
+//! recorded, and says nothing of sums, transfers and read models.
+
+mod chain;
+pub mod models;
+mod problem;
+mod transfers;
+mod wallets;
+
+pub use chain::{Chain, Checked, Fact, Flaw, Unreadable, Witness};
+pub use problem::{MAX_PROBLEMS, Place, Problem, Problems};
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use florin_domain::journal::{Event, GENESIS, Hash, RecordedEvent};
-use florin_domain::transfer::Phase;
-use florin_domain::upcast::{UnreadableEvent, decode};
-use florin_domain::{Currency, Transfer, TransferEvent, TransferId, Wallet, WalletEvent};
+use florin_domain::journal::{Event, RecordedEvent};
+use florin_domain::{Currency, TransferEvent, TransferId, WalletEvent};
 use rust_decimal::Decimal;
-use thiserror::Error;
 
-/// Something that is not as it must be.
-#[derive(Debug, Error)]
-pub enum Problem {
-    /// With the event at a position.
-    #[error("{partition}-{position}: {what}")]
-    At {
-        /// Where.
-        partition: u32,
-        /// Where.
-        position: u64,
-        /// What is wrong.
-        what: String,
-    },
-    /// The event cannot be read.
-    #[error(transparent)]
-    Unreadable(#[from] UnreadableEvent),
-    /// With a transfer, after everything was read.
-    #[error("transfer {id}: {what}")]
-    Transfer {
-        /// Which.
-        id: TransferId,
-        /// What is wrong.
-        what: String,
-    },
-}
+use crate::history::{Kind, Moved, moved};
+use transfers::{Path, Transfers};
+use wallets::{State, Wallets};
 
 /// The sums of one currency.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,13 +59,15 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn balance(&self) -> bool {
-        self.in_wallets + self.in_flight == self.deposited - self.withdrawn
+    /// What there is too much, or too little; zero in a ledger that is in order.
+    pub fn difference(&self) -> Decimal {
+        let here = self.in_wallets.saturating_add(self.in_flight);
+        here.saturating_sub(self.deposited.saturating_sub(self.withdrawn))
     }
 }
 
-/// What was found in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// How many events there are.
     pub events: u64,
@@ -80,220 +79,266 @@ pub struct Summary {
     pub totals: BTreeMap<Currency, Totals>,
 }
 
+/// What was read, and what is not in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What was read.
+    pub summary: Summary,
+    /// What is not as it must be.
+    pub problems: Problems,
+    /// The transfers that have not ended, and where they were last seen.
+    pub unfinished: Vec<(TransferId, Place)>,
+}
+
 /// The fold. Feed it every event of each partition in order, then [`Audit::finish`].
 #[derive(Debug, Default)]
 pub struct Audit {
+    is_of_a_part: bool,
     events: u64,
-    heads: HashMap<u32, (u64, Hash)>,
-    wallets: HashMap<Arc<str>, (u64, Wallet)>,
-    transfers: HashMap<TransferId, Path>,
+    wallets: Wallets,
+    transfers: Transfers,
     totals: BTreeMap<Currency, Totals>,
+    /// By how much the sums are known to be wrong.
+    known: HashMap<Currency, Decimal>,
+    problems: Problems,
 }
 
-/// What is known of a transfer until it has ended and both its legs were met.
-#[derive(Debug, Default)]
-struct Path {
-    version: u64,
-    transfer: Transfer,
-    debited: Decimal,
-    credited: Decimal,
-    refunded: Decimal,
+/// Proves a journal that is in memory.
+pub fn prove(events: impl IntoIterator<Item = RecordedEvent>) -> Findings {
+    let mut audit = Audit::default();
+    let mut chains: HashMap<u32, Chain> = HashMap::new();
+    for event in events {
+        let chain = chains.entry(event.partition);
+        let chain = chain.or_insert_with_key(|partition| Chain::whole(*partition, Vec::new()));
+        audit.take(chain.take(event));
+    }
+    audit.finish()
 }
 
 impl Audit {
+    /// Of events that are not all there are.
+    pub fn of_a_part() -> Self {
+        Self { is_of_a_part: true, ..Self::default() }
+    }
+
     /// Takes the next event of its partition.
-    ///
-    /// # Errors
-    /// The [`Problem`] with it.
-    pub fn take(&mut self, recorded: &RecordedEvent) -> Result<(), Problem> {
+    pub fn take(&mut self, checked: Checked) {
         self.events += 1;
-        self.check_chain(recorded)?;
-        match decode(recorded)? {
-            Event::Wallet(event) => self.take_wallet(recorded, &event),
-            Event::Transfer(event) => self.take_transfer(recorded, &event),
+        let Checked { place, flaws, fact } = checked;
+        for flaw in &flaws {
+            self.problems.add(flaw.place(place), flaw.at(place.1));
         }
+        let Some(fact) = fact else { return };
+        match &fact.event {
+            Some(Event::Wallet(event)) => self.take_wallet(place, &fact, Some(event)),
+            Some(Event::Transfer(event)) => self.take_transfer(place, &fact, Some(event)),
+            None if fact.is_of_wallet => self.take_wallet(place, &fact, None),
+            None => self.take_transfer(place, &fact, None),
+        }
+    }
+
+    /// A partition was read from a chain's beginning to its end, which is to be where its head says.
+    pub fn end(&mut self, partition: u32, last: u64, head: u64) {
+        if last < head {
+            let what = chain::missing(last + 1, head);
+            self.problems.add((partition, last + 1), what);
+        }
+    }
+
+    /// Notes a problem that was found elsewhere.
+    pub fn note(&mut self, place: impl Into<Option<Place>>, what: impl std::fmt::Display) {
+        self.problems.add(place, what);
     }
 
     /// What was found, once every event was taken.
-    ///
-    /// # Errors
-    /// The first transfer whose stream and legs disagree.
-    pub fn finish(self) -> Result<Summary, Problem> {
-        let mut unfinished = 0;
-        for (id, path) in &self.transfers {
+    pub fn finish(mut self) -> Findings {
+        let mut unfinished = Vec::new();
+        let left = match self.is_of_a_part {
+            true => Vec::new(),
+            false => std::mem::take(&mut self.transfers).into_left(),
+        };
+        for (id, path) in left {
             match path.verdict() {
                 Ok(true) => {}
-                Ok(false) => unfinished += 1,
-                Err(what) => return Err(Problem::Transfer { id: *id, what }),
+                Ok(false) => unfinished.push((id, path.place)),
+                // Why is told already.
+                Err(_) if path.is_torn => {}
+                Err(what) => self.problems.add(path.place, format_args!("transfer {id} {what}")),
             }
         }
-        Ok(Summary {
+        let summary = Summary {
             events: self.events,
             wallets: self.wallets.len(),
-            unfinished,
-            totals: self.totals,
-        })
-    }
-
-    fn check_chain(&mut self, recorded: &RecordedEvent) -> Result<(), Problem> {
-        let head = self.heads.entry(recorded.partition).or_insert((0, GENESIS));
-        if recorded.position != head.0 + 1 {
-            return Err(at(recorded, format!("follows position {}", head.0)));
-        }
-        if recorded.hash != recorded.chained(&head.1) {
-            return Err(at(recorded, "its hash does not match its content and what is before it"));
-        }
-        *head = (recorded.position, recorded.hash);
-        Ok(())
-    }
-
-    fn take_wallet(
-        &mut self,
-        recorded: &RecordedEvent,
-        event: &WalletEvent,
-    ) -> Result<(), Problem> {
-        let (version, wallet) = self.wallets.entry(Arc::clone(&recorded.aggregate_id)).or_default();
-        if recorded.sequence != *version + 1 {
-            return Err(at(recorded, format!("sequence {} follows {version}", recorded.sequence)));
-        }
-        let before = wallet.account().map_or(Decimal::ZERO, |account| account.balance);
-        wallet.apply_event(event);
-        *version = recorded.sequence;
-        let Some(account) = wallet.account() else {
-            return Err(at(recorded, "the wallet was never opened"));
+            unfinished: unfinished.len(),
+            totals: if self.is_of_a_part { BTreeMap::new() } else { self.totals },
         };
-        let (balance, currency) = (account.balance, account.currency);
-        if recorded.balance != Some(balance) || balance < Decimal::ZERO {
-            return Err(at(recorded, format!("balance {balance}, stored {:?}", recorded.balance)));
-        }
-        let moved = self.take_movement(recorded, event, currency)?;
-        if balance != before + moved {
-            return Err(at(recorded, format!("balance {balance} follows {before} by {moved}")));
-        }
-        let totals = self.totals.entry(currency).or_default();
-        totals.in_wallets += moved;
-        match totals.balance() {
-            true => Ok(()),
-            false => Err(at(recorded, format!("the sums of {currency} do not add up: {totals:?}"))),
-        }
+        Findings { summary, problems: self.problems, unfinished }
     }
 
-    /// Books the other side of a wallet's event; answers with the change of the wallet.
-    fn take_movement(
-        &mut self,
-        recorded: &RecordedEvent,
-        event: &WalletEvent,
-        own: Currency,
-    ) -> Result<Decimal, Problem> {
-        let (currency, amount) = match event {
-            WalletEvent::WalletOpened { .. }
-            | WalletEvent::WalletFrozen { .. }
-            | WalletEvent::WalletUnfrozen { .. }
-            | WalletEvent::WalletClosed { .. } => return Ok(Decimal::ZERO),
-            WalletEvent::FundsDeposited { currency, amount, .. }
-            | WalletEvent::FundsWithdrawn { currency, amount, .. }
-            | WalletEvent::FundsDebited { currency, amount, .. }
-            | WalletEvent::FundsCredited { currency, amount, .. }
-            | WalletEvent::FundsRefunded { currency, amount, .. } => (*currency, *amount),
+    fn take_wallet(&mut self, place: Place, fact: &Fact, event: Option<&WalletEvent>) {
+        let (number, is_known) = self.wallets.meet(Arc::clone(&fact.stream));
+        let Some(wallet) = self.wallets.change(number, place) else { return };
+        let is_first = !is_known && self.is_of_a_part;
+        // What it held is not known where an event is missing, or cannot be read.
+        let mut is_torn = is_first || event.is_none();
+        if fact.sequence != wallet.version + 1 && !is_first {
+            let (given, known) = (fact.sequence, wallet.version);
+            self.problems.add(place, format_args!("sequence {given} follows {known}"));
+            is_torn = true;
+        }
+        let before = wallet.balance;
+        (wallet.partition, wallet.position) = place;
+        wallet.version = fact.sequence;
+        wallet.updated_at = fact.recorded_at.timestamp_micros();
+        let moved = event.and_then(moved);
+        let currency = moved.as_ref().map(|moved| moved.currency);
+        if let Some(event) = event {
+            let is_opening = matches!(event, WalletEvent::WalletOpened { .. });
+            if wallet.currency.is_none() && !is_opening && !is_torn {
+                self.problems.add(place, "the wallet was never opened");
+            }
+            wallet.take_status(event, fact.recorded_at);
+            wallet.currency = wallet.currency.or(currency);
+        }
+        // Of an event that moves nothing, and of one that is the first to be met, the column is believed.
+        let recorded = fact.balance.unwrap_or(before);
+        wallet.balance = match &moved {
+            Some(moved) => moved.balance,
+            None if is_torn => recorded,
+            None => wallet.balance,
         };
-        if currency != own || amount <= Decimal::ZERO {
-            return Err(at(recorded, format!("moves {amount} {currency} in a wallet of {own}")));
+        check_balance(&mut self.problems, place, wallet, fact);
+        let after = wallet.balance;
+        let change = after.saturating_sub(before);
+        if let (Some(moved), Some(own)) = (&moved, wallet.currency) {
+            check_movement(&mut self.problems, place, moved, own);
+            wallet.count(moved.kind, moved.amount, moved.balance);
+            self.book(place, moved);
         }
+        let by = moved.as_ref().map_or(Decimal::ZERO, Moved::change);
+        if change != by && !is_torn {
+            self.problems.add(place, format_args!("balance {after} follows {before} by {by}"));
+            is_torn = true;
+        }
+        self.add_up(place, number, change, is_torn);
+    }
+
+    /// Books what a wallet's change adds to the sums. Where it is known why they do not add up any
+    /// more, they are not complained of again.
+    fn add_up(&mut self, place: Place, number: u32, change: Decimal, is_torn: bool) {
+        let wallet = self.wallets.change(number, place);
+        let Some(currency) = wallet.and_then(|wallet| wallet.currency) else { return };
         let totals = self.totals.entry(currency).or_default();
-        match event {
-            WalletEvent::WalletOpened { .. }
-            | WalletEvent::WalletFrozen { .. }
-            | WalletEvent::WalletUnfrozen { .. }
-            | WalletEvent::WalletClosed { .. } => Ok(Decimal::ZERO),
-            WalletEvent::FundsDeposited { .. } => {
-                totals.deposited += amount;
-                Ok(amount)
+        totals.in_wallets = totals.in_wallets.saturating_add(change);
+        let difference = totals.difference();
+        let known = self.known.entry(currency).or_default();
+        if difference != *known {
+            if !is_torn && !self.is_of_a_part {
+                let what =
+                    format_args!("the sums of {currency} are wrong by {difference} from here");
+                self.problems.add(place, what);
             }
-            WalletEvent::FundsWithdrawn { .. } => {
-                totals.withdrawn += amount;
-                Ok(-amount)
+            *known = difference;
+        }
+    }
+
+    /// Books the other side of a wallet's movement.
+    fn book(&mut self, place: Place, moved: &Moved<'_>) {
+        let totals = self.totals.entry(moved.currency).or_default();
+        let (id, amount) = (TransferId(moved.reference), moved.amount);
+        match moved.kind {
+            Kind::Deposit => add(&mut totals.deposited, amount),
+            Kind::Withdrawal => add(&mut totals.withdrawn, amount),
+            Kind::TransferOut => {
+                add(&mut totals.in_flight, amount);
+                self.leg(place, id, |path| add(&mut path.debited, amount));
             }
-            WalletEvent::FundsDebited { transfer_id, .. } => {
-                totals.in_flight += amount;
-                self.leg(*transfer_id, |path| path.debited += amount);
-                Ok(-amount)
+            Kind::TransferIn => {
+                add(&mut totals.in_flight, -amount);
+                self.leg(place, id, |path| add(&mut path.credited, amount));
             }
-            WalletEvent::FundsCredited { transfer_id, .. } => {
-                totals.in_flight -= amount;
-                self.leg(*transfer_id, |path| path.credited += amount);
-                Ok(amount)
-            }
-            WalletEvent::FundsRefunded { transfer_id, .. } => {
-                totals.in_flight -= amount;
-                self.leg(*transfer_id, |path| path.refunded += amount);
-                Ok(amount)
+            Kind::TransferRefund => {
+                add(&mut totals.in_flight, -amount);
+                self.leg(place, id, |path| add(&mut path.refunded, amount));
             }
         }
     }
 
-    fn take_transfer(
-        &mut self,
-        recorded: &RecordedEvent,
-        event: &TransferEvent,
-    ) -> Result<(), Problem> {
-        let id = recorded.aggregate_id.parse().map(TransferId);
-        let id = id.map_err(|_| at(recorded, "a transfer's id is a UUID"))?;
-        let path = self.transfers.entry(id).or_default();
-        if recorded.sequence != path.version + 1 {
-            return Err(at(
-                recorded,
-                format!("sequence {} follows {}", recorded.sequence, path.version),
-            ));
+    fn leg(&mut self, place: Place, id: TransferId, note: impl FnOnce(&mut Path)) {
+        if self.is_of_a_part {
+            return;
         }
+        note(self.transfers.at(id, place));
+        self.transfers.forget_if_over(id);
+    }
+
+    fn take_transfer(&mut self, place: Place, fact: &Fact, event: Option<&TransferEvent>) {
+        let Ok(id) = fact.stream.parse().map(TransferId) else {
+            return self.problems.add(place, "a transfer's id is a UUID");
+        };
+        let path = self.transfers.at(id, place);
+        let is_first = self.is_of_a_part && path.version == 0;
+        if fact.sequence != path.version + 1 && !is_first {
+            let (given, known) = (fact.sequence, path.version);
+            self.problems.add(place, format_args!("sequence {given} follows {known}"));
+            path.is_torn = true;
+        }
+        path.version = fact.sequence;
+        let Some(event) = event else {
+            path.is_torn = true;
+            return;
+        };
         path.transfer.apply_event(event);
-        path.version = recorded.sequence;
-        self.forget_if_over(id);
-        Ok(())
-    }
-
-    fn leg(&mut self, id: TransferId, note: impl FnOnce(&mut Path)) {
-        note(self.transfers.entry(id).or_default());
-        self.forget_if_over(id);
-    }
-
-    /// A transfer that has ended in order needs no memory. (A leg that came later all the same would
-    /// be met without its transfer, and reported at the end.)
-    fn forget_if_over(&mut self, id: TransferId) {
-        if self.transfers.get(&id).is_some_and(|path| path.verdict() == Ok(true)) {
-            self.transfers.remove(&id);
+        let has_moved = path.debited != Decimal::ZERO;
+        let source = path.transfer.details().map(|details| details.from.clone());
+        let end = match event {
+            TransferEvent::TransferCompleted(_) => Some(0),
+            TransferEvent::TransferFailed { .. } => Some(1),
+            TransferEvent::TransferInitiated { .. }
+            | TransferEvent::TransferDebited(_)
+            | TransferEvent::TransferCompensated { .. } => None,
+        };
+        if let (Some(failed), Some(source), true) = (end, source, has_moved) {
+            let number = self.wallets.number(source.as_str());
+            if let Some(wallet) = number.and_then(|number| self.wallets.change(number, place)) {
+                wallet.pending = wallet.pending.saturating_sub(1);
+                wallet.failed += failed;
+            }
+        }
+        match self.is_of_a_part && end.is_some() {
+            true => self.transfers.forget(id),
+            false => self.transfers.forget_if_over(id),
         }
     }
 }
 
-impl Path {
-    /// Whether the transfer has ended with both legs as its stream says; the reason if it cannot.
-    fn verdict(&self) -> Result<bool, String> {
-        let Some(details) = self.transfer.details() else {
-            return Err("has legs, but no stream".to_owned());
-        };
-        let amount = details.amount.value();
-        let legs = (self.debited, self.credited, self.refunded);
-        let zero = Decimal::ZERO;
-        let over = match details.phase {
-            Phase::Initiated => legs == (zero, zero, zero),
-            Phase::Debited => legs == (amount, zero, zero) || legs == (amount, amount, zero),
-            Phase::Compensated => legs == (amount, zero, amount),
-            Phase::Completed => legs == (amount, amount, zero),
-            Phase::Failed => legs == (zero, zero, zero) || legs == (amount, zero, amount),
-        };
-        let ended = matches!(details.phase, Phase::Completed | Phase::Failed);
-        match over {
-            true => Ok(ended),
-            false => Err(format!(
-                "is {:?} over {amount}, but was debited {}, credited {}, refunded {}",
-                details.phase, legs.0, legs.1, legs.2
-            )),
-        }
+impl Moved<'_> {
+    /// By how much the wallet holds more afterwards.
+    fn change(&self) -> Decimal {
+        if self.kind.is_in() { self.amount } else { -self.amount }
     }
 }
 
-fn at(recorded: &RecordedEvent, what: impl Into<String>) -> Problem {
-    Problem::At { partition: recorded.partition, position: recorded.position, what: what.into() }
+/// What somebody wrote into the journal may pass what an amount holds.
+fn add(sum: &mut Decimal, amount: Decimal) {
+    *sum = sum.saturating_add(amount);
+}
+
+/// The column says what the event says.
+fn check_balance(problems: &mut Problems, place: Place, wallet: &State, fact: &Fact) {
+    let balance = wallet.balance;
+    match fact.balance {
+        Some(stored) if stored == balance && balance >= Decimal::ZERO => {}
+        Some(stored) => problems.add(place, format_args!("balance {balance}, stored {stored}")),
+        None => problems.add(place, format_args!("balance {balance}, stored none")),
+    }
+}
+
+fn check_movement(problems: &mut Problems, place: Place, moved: &Moved<'_>, own: Currency) {
+    let (amount, currency) = (moved.amount, moved.currency);
+    if currency != own || amount <= Decimal::ZERO {
+        problems.add(place, format_args!("moves {amount} {currency} in a wallet of {own}"));
+    }
 }
 
 #[cfg(test)]

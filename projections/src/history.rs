@@ -231,18 +231,18 @@ impl ReadModel for History {
 }
 
 /// What the five events that move money have in common.
-struct Moved<'a> {
-    kind: Kind,
-    reference: Uuid,
-    counterparty: Option<&'a str>,
-    amount: Decimal,
-    currency: Currency,
-    balance: Decimal,
-    metadata: Option<&'a Metadata>,
+pub(crate) struct Moved<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) reference: Uuid,
+    pub(crate) counterparty: Option<&'a str>,
+    pub(crate) amount: Decimal,
+    pub(crate) currency: Currency,
+    pub(crate) balance: Decimal,
+    pub(crate) metadata: Option<&'a Metadata>,
 }
 
 #[rustfmt::skip]
-fn moved(event: &WalletEvent) -> Option<Moved<'_>> {
+pub(crate) fn moved(event: &WalletEvent) -> Option<Moved<'_>> {
     let (kind, reference, counterparty, amount, currency, balance, metadata) = match event {
         WalletEvent::WalletOpened { .. }
         | WalletEvent::WalletFrozen { .. }

@@ -16,4 +16,5 @@ mod pipeline;
 mod private_servers;
 mod processes;
 mod projections;
+mod proof;
 mod relay;

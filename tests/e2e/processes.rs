@@ -373,16 +373,22 @@ async fn florin_verify_names_the_position_that_was_tampered_with() {
             "0-3: its hash does not match",
         ),
         ("UPDATE events SET hash = sha256('x') WHERE position = 1", "0-1: its hash does not match"),
-        ("DELETE FROM events WHERE position = 2", "0-3: follows position 1"),
-        ("DELETE FROM events WHERE position = 4", "partition 0 ends with position 3"),
-        ("DELETE FROM events", "partition 0 ends with position 0"),
+        ("DELETE FROM events WHERE position = 2", "0-2: the event is missing"),
+        ("DELETE FROM events WHERE position = 4", "0-4: the event is missing"),
+        ("DELETE FROM events", "0-1: 4 events are missing, up to position 4"),
         (
             "INSERT INTO events SELECT aggregate_type, aggregate_id, 5, event_type, event_version, \
              payload, metadata, 0, 5, recorded_at, balance, hash FROM events WHERE position = 4",
-            "0-5: its hash does not match",
+            "0-5: lies beyond the head of its partition, at 4",
         ),
-        ("UPDATE partitions SET head_hash = sha256('x')", "partition 0 ends with position 4"),
-        ("UPDATE partitions SET head_position = 3", "partition 0 ends with position 4"),
+        (
+            "UPDATE partitions SET head_hash = sha256('x')",
+            "0-4: its hash is not the one that the head of its partition has",
+        ),
+        (
+            "UPDATE partitions SET head_position = 3",
+            "0-4: lies beyond the head of its partition, at 3",
+        ),
     ] {
         // What the trigger refuses even a superuser, replication may do; afterwards all is as it was.
         let backup = "CREATE TEMP TABLE e AS TABLE events; CREATE TEMP TABLE p AS TABLE partitions";
@@ -396,7 +402,7 @@ async fn florin_verify_names_the_position_that_was_tampered_with() {
         let ran = run(["verify", "--database-url", &urls.service]).await;
         assert_eq!(ran.code, Some(1), "{tampering}: {ran:?}");
         assert!(ran.err.contains(complaint), "{tampering}: {}", ran.err);
-        assert!(!ran.out.contains("verify"), "{tampering}: {}", ran.out);
+        assert!(!ran.out.contains(" verify"), "{tampering}: {}", ran.out);
         sqlx::raw_sql(restore).execute(&mut superuser).await.unwrap();
         let ran = run(["verify", "--database-url", &urls.service]).await;
         assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -408,7 +414,9 @@ async fn florin_verify_says_so_when_there_is_no_postgres() {
     let url = format!("postgres://florin:x@127.0.0.1:{}/florin", free_port());
     let ran = run(["verify", "--database-url", &url]).await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert!(ran.err.starts_with("florin: Postgres cannot be reached: "), "{}", ran.err);
+    let expected =
+        "florin: it could not be proved, one way or the other: Postgres cannot be reached: ";
+    assert!(ran.err.starts_with(expected), "{}", ran.err);
     let ran = run(["verify", "--database-url", "nonsense"]).await;
     assert!(ran.err.starts_with("florin: DATABASE_URL is not a Postgres URL"), "{}", ran.err);
 }

@@ -12,7 +12,7 @@ use florin_application::memory::MemoryJournal;
 use florin_application::{Journal, Ledger, Settings};
 use florin_domain::WalletId;
 use florin_domain::journal::RecordedEvent;
-use florin_projections::audit::{Audit, Summary};
+use florin_projections::audit::{Findings, Summary, prove};
 use sqlx::PgPool;
 
 use crate::cluster::database;
@@ -87,13 +87,11 @@ impl Store {
         of_stream.map(|event| event.event_type.to_string()).collect()
     }
 
-    /// Proves the journal; panics with the first problem.
+    /// Proves the journal; panics with the problems.
     pub async fn audit(&self) -> Summary {
-        let mut audit = Audit::default();
-        for event in self.events().await {
-            audit.take(&event).unwrap();
-        }
-        audit.finish().unwrap()
+        let Findings { summary, problems, .. } = prove(self.events().await);
+        assert!(problems.is_empty(), "{problems:?}");
+        summary
     }
 }
 

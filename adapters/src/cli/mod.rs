@@ -13,12 +13,13 @@
 
 mod as_of;
 mod balance;
+mod checkpoint;
 mod dev;
 mod diff;
 mod dlq;
 mod events;
-mod history;
 mod fraud;
+mod history;
 mod migrate;
 mod monkey;
 mod openapi;
@@ -56,7 +57,7 @@ enum Verb {
     Worker(worker::WorkerArgs),
     /// Create a ledger, or upgrade its schema.
     Migrate(migrate::MigrateArgs),
-    /// Prove the journal: positions, hash chain, balances, sums.
+    /// Prove the ledger: positions, hash chain, balances, sums, read models, the stream.
     Verify(verify::VerifyArgs),
     /// Fold a read model anew beside the live one, compare, and switch to it.
     Rebuild(rebuild::RebuildArgs),
@@ -70,6 +71,8 @@ enum Verb {
     History(history::HistoryArgs),
     /// Which events made the difference between a wallet at two moments.
     Diff(diff::DiffArgs),
+    /// Write down where the journal is, and sign it, to be held against the journal later.
+    Checkpoint(checkpoint::CheckpointArgs),
     /// See how far the events are published, or publish some again.
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
@@ -105,6 +108,7 @@ pub async fn run() -> ExitCode {
         Verb::Balance(args) => balance::run(&args).await,
         Verb::History(args) => history::run(&args).await,
         Verb::Diff(args) => diff::run(&args).await,
+        Verb::Checkpoint(args) => checkpoint::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,

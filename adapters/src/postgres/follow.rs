@@ -41,6 +41,26 @@ pub async fn page(
     rows.iter().map(recorded).collect()
 }
 
+/// The events of a partition at these positions, in no order. A row that is no event is an error.
+///
+/// # Errors
+/// [`JournalError`] when Postgres is away or an event cannot be read.
+pub async fn at(
+    executor: impl PgExecutor<'_>,
+    partition: u32,
+    positions: &[u64],
+) -> Result<Vec<RecordedEvent>, JournalError> {
+    let statement =
+        format!("SELECT {COLUMNS} FROM events e WHERE e.partition = $1 AND e.position = ANY($2)");
+    let rows = sqlx::query(&statement)
+        .bind(i32::try_from(partition).unwrap_or(i32::MAX))
+        .bind(positions.iter().copied().map(signed).collect::<Vec<_>>())
+        .fetch_all(executor)
+        .await
+        .map_err(read_error)?;
+    rows.iter().map(recorded).collect()
+}
+
 /// The next events of one wallet after a sequence, in order, up to a position of its partition.
 ///
 /// # Errors

@@ -53,6 +53,22 @@ impl PostgresJournal {
     /// # Errors
     /// [`OpenError`]; only [`OpenError::Away`] mends itself.
     pub async fn open(url: &str, wanted: Option<u32>) -> Result<Self, OpenError> {
+        let journal = Self::open_as_is(url).await?;
+        match wanted {
+            _ if journal.partitions == 0 => Err(OpenError::NotMigrated),
+            Some(wanted) if wanted != journal.partitions => {
+                Err(MigrateError::Fixed { wanted, existing: journal.partitions }.into())
+            }
+            Some(_) | None => Ok(journal),
+        }
+    }
+
+    /// The same for whoever wants to know what is wrong with it: the rows of its partitions may be
+    /// gone.
+    ///
+    /// # Errors
+    /// [`OpenError`]; only [`OpenError::Away`] mends itself.
+    pub async fn open_as_is(url: &str) -> Result<Self, OpenError> {
         let (pool, options) = (connect(url)?, options(url)?);
         check_schema(&pool).await?;
         let existing: i64 = sqlx::query_scalar("SELECT count(*) FROM partitions")
@@ -60,13 +76,7 @@ impl PostgresJournal {
             .await
             .map_err(OpenError::Away)?;
         let partitions = u32::try_from(existing).unwrap_or(u32::MAX);
-        match wanted {
-            _ if partitions == 0 => Err(OpenError::NotMigrated),
-            Some(wanted) if wanted != partitions => {
-                Err(MigrateError::Fixed { wanted, existing: partitions }.into())
-            }
-            Some(_) | None => Ok(Self { pool, options, partitions }),
-        }
+        Ok(Self { pool, options, partitions })
     }
 
     /// The pool that serves reads and health.

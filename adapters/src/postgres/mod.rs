@@ -13,6 +13,7 @@
 //! | `follow` | the journal in order, a page at a time |
 //! | `scan` | the same as fast as it can be, for whoever reads all of it |
 //! | `past` | where it was at a moment that has passed, without walking there |
+//! | `strays` | what lies where nobody reads |
 //! | `heads` | the ends of the partitions as they move, for whoever waits for events |
 //! | `recent` | the newest events in memory, for all who follow |
 //! | `lease` | what only one process may do at a time |
@@ -34,6 +35,7 @@ pub mod recent;
 pub mod relay_cursor;
 mod row;
 pub mod scan;
+pub mod strays;
 pub mod wake;
 
 pub use connect::{ConnectError, connect, connect_sized, within};

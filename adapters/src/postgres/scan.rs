@@ -17,11 +17,13 @@
 //! Source of the format: PostgreSQL, "COPY", "Binary Format"; `numeric_send` and `timestamptz_send` for
 //! the two columns that are not what they look like.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use florin_application::journal::JournalError;
 use florin_domain::journal::{Hash, RecordedEvent, event_type_named};
+use florin_projections::audit::Unreadable;
 use futures::TryStreamExt as _;
 use rust_decimal::Decimal;
 use sqlx::{Connection as _, PgConnection};
@@ -62,9 +64,18 @@ impl Range {
     }
 }
 
+/// What a statement reads.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The events, in order.
+    pub events: Vec<RecordedEvent>,
+    /// The rows that are none, in order; somebody wrote them past the program.
+    pub unreadable: Vec<Unreadable>,
+}
+
 /// The pages of a range, in order. Dropping it ends the reading.
 pub struct Scan {
-    pages: mpsc::Receiver<Result<Vec<RecordedEvent>, JournalError>>,
+    pages: mpsc::Receiver<Result<Page, JournalError>>,
     reading: JoinHandle<()>,
 }
 
@@ -102,8 +113,22 @@ impl Scan {
     /// The next page; none at the end. A page is empty where the journal has nothing of it.
     ///
     /// # Errors
-    /// [`JournalError`], and then no more pages.
+    /// [`JournalError`], also for a row that is no event; what follows is then not to be relied on.
     pub async fn next(&mut self) -> Result<Option<Vec<RecordedEvent>>, JournalError> {
+        let Some(Page { events, unreadable }) = self.next_page().await? else { return Ok(None) };
+        match unreadable.first() {
+            None => Ok(Some(events)),
+            Some(Unreadable { position, cause, .. }) => {
+                Err(JournalError::corrupt(format!("the event at {position}: {cause}")))
+            }
+        }
+    }
+
+    /// The same for whoever wants to know of every row, whatever it is.
+    ///
+    /// # Errors
+    /// [`JournalError`], and then no more pages.
+    pub async fn next_page(&mut self) -> Result<Option<Page>, JournalError> {
         self.pages.recv().await.transpose()
     }
 }
@@ -114,7 +139,7 @@ async fn page(
     partition: u32,
     after: u64,
     up_to: u64,
-) -> Result<Vec<RecordedEvent>, JournalError> {
+) -> Result<Page, JournalError> {
     // A copy takes no parameters; these are numbers.
     let statement = format!(
         "COPY (SELECT partition, position, aggregate_type, aggregate_id, sequence, event_type,
@@ -124,7 +149,7 @@ async fn page(
     );
     let mut rows = connection.copy_out_raw(&statement).await.map_err(read_error)?;
     let capacity = usize::try_from(up_to - after).unwrap_or_default();
-    let mut events = Vec::with_capacity(capacity);
+    let mut page = Page { events: Vec::with_capacity(capacity), unreadable: Vec::new() };
     // What a message ends with that is not a whole row; messages are rows, as servers are now.
     let mut rest = Vec::new();
     let mut is_first = true;
@@ -149,17 +174,28 @@ async fn page(
         loop {
             let row = fields.0;
             match fields.event() {
-                Ok(event) => events.push(event),
+                Ok(event) => page.events.push(event),
                 Err(Unread::End) => break,
                 Err(Unread::More) => {
                     rest = row.to_vec();
                     break;
                 }
-                Err(Unread::Corrupt(error)) => return Err(error),
+                Err(Unread::Corrupt(error)) => {
+                    fields.0 = row;
+                    match fields.unreadable(&error) {
+                        Ok(row) => page.unreadable.push(row),
+                        Err(Unread::End) => break,
+                        Err(Unread::More) => {
+                            rest = row.to_vec();
+                            break;
+                        }
+                        Err(Unread::Corrupt(error)) => return Err(error),
+                    }
+                }
             }
         }
     }
-    Ok(events)
+    Ok(page)
 }
 
 /// Why there is no event.
@@ -245,6 +281,23 @@ impl<'a> Fields<'a> {
             recorded_at: self.time()?,
             hash: hash(self.bytes()?)? as Hash,
         })
+    }
+
+    /// The same row, when it is no event: what can be said of it all the same.
+    fn unreadable(&mut self, error: &JournalError) -> Result<Unreadable, Unread> {
+        let columns = i16::from_be_bytes(self.take()?);
+        let (mut position, mut last) = (0, None);
+        for column in 0..columns {
+            last = self.optional()?;
+            if column == 1 {
+                // It is what the page is read by: a number, and above zero.
+                let bytes = last.and_then(|bytes| bytes.try_into().ok());
+                position = bytes.map(i64::from_be_bytes).map_or(Ok(0), unsigned)?;
+            }
+        }
+        let hash = last.and_then(|bytes| hash(bytes).ok());
+        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        Ok(Unreadable { position, hash, cause })
     }
 
     fn time(&mut self) -> Result<DateTime<Utc>, Unread> {
