@@ -195,10 +195,11 @@ impl Checkpoint {
         let text = self.document().map_err(|error| no_use(error.into()))?;
         let mut options = std::fs::OpenOptions::new();
         let opened = options.write(true).create_new(true).open(file);
-        let mut opened = opened.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => no_use(Why::Exists),
-            _ => no_use(error.into()),
-        })?;
+        let mut opened =
+            opened.map_err(|error| match error.kind() == io::ErrorKind::AlreadyExists {
+                true => no_use(Why::Exists),
+                false => no_use(error.into()),
+            })?;
         io::Write::write_all(&mut opened, text.as_bytes()).map_err(|error| no_use(error.into()))
     }
 

@@ -69,7 +69,7 @@ struct Comparison {
 struct Differences(Vec<String>);
 
 impl Differences {
-    fn expect<T: PartialEq + Display>(&mut self, column: &str, found: T, expected: T) {
+    fn expect<T: Copy + PartialEq + Display>(&mut self, column: &str, found: T, expected: T) {
         if found != expected {
             self.0.push(format!("{column} {found} instead of {expected}"));
         }
