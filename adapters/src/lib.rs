@@ -1,6 +1,7 @@
 //! Everything that touches the world: HTTP, Postgres, NATS, the clock, configuration, the command
 //! line and the binary `florin`.
 
+pub mod archive;
 pub mod audit;
 pub mod auth;
 pub mod cli;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod dev;
 pub mod fraud;
+mod hex;
 pub mod http;
 pub mod live;
 pub mod moment;

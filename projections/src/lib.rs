@@ -11,6 +11,7 @@
 //! | [`runner`] | what keeps a read model up to date in one partition |
 //! | [`checkpoint`], [`announcement`] | how far each has come, and how others learn of it |
 //! | [`dead_letters`], [`replay`] | what could not be applied, and what becomes of it |
+//! | [`unfinished`] | the transfers whose money is in flight |
 //! | [`rebuild`] | a fold from the first event into empty tables |
 //! | [`outbox`] | what is published besides the journal |
 //! | [`ports`] | where events come from |
@@ -41,3 +42,4 @@ pub mod replay;
 pub mod runner;
 pub mod stats;
 pub mod trial_balance;
+pub mod unfinished;

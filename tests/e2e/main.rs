@@ -1,6 +1,7 @@
 //! End to end against real Postgres and real NATS.
 
 mod architecture;
+mod archive;
 mod auth;
 mod chaos;
 mod dead_letters;

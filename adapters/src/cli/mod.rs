@@ -13,6 +13,8 @@
 
 mod dev;
 mod dlq;
+mod export;
+mod import;
 mod migrate;
 mod monkey;
 mod openapi;
@@ -54,6 +56,10 @@ enum Verb {
     Relay(relay::RelayArgs),
     /// See the events that read models could not apply; replay or discard them.
     Dlq(dlq::DlqArgs),
+    /// Write the whole ledger, or a part of its journal, to a file.
+    Export(export::ExportArgs),
+    /// Make a ledger of such a file: all of it, or nothing if a line is not right.
+    Import(import::ImportArgs),
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -76,6 +82,8 @@ pub async fn run() -> ExitCode {
         Verb::Dlq(args) => dlq::run(&args).await,
         Verb::Migrate(args) => migrate::run(&args).await,
         Verb::Verify(args) => verify::run(&args).await,
+        Verb::Export(args) => export::run(&args).await,
+        Verb::Import(args) => import::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,

@@ -23,7 +23,6 @@
 //! Source: <https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md>.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_nats::header::{HeaderName, HeaderValue, NATS_MESSAGE_ID};
@@ -31,9 +30,11 @@ use async_nats::message::OutboundMessage;
 use async_nats::{HeaderMap, Message};
 use chrono::{DateTime, SecondsFormat, Utc};
 use florin_domain::event_metadata::EventMetadata;
-use florin_domain::journal::{Hash, RecordedEvent, event_type_named};
+use florin_domain::journal::{RecordedEvent, event_type_named};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
+
+use crate::hex::{hex, unhex};
 
 /// What `ce-source` says: with `ce-id` it names an event of this ledger.
 pub const SOURCE: &str = "/florin/ledger";
@@ -232,25 +233,6 @@ fn aggregate(subject: &str) -> Option<(&'static str, &str)> {
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, &TEXT).to_string()
-}
-
-fn hex(hash: &Hash) -> String {
-    hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    let mut hash = Hash::default();
-    if text.len() != 2 * hash.len() {
-        return None;
-    }
-    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `migrate` | creates and upgrades the schema, and the partitions of a new ledger |
 //! | `connect` | options and bounds of every connection |
-//! | `journal` | the ledger-wide port: transfers by id, snapshots |
 //! | `partition` | the port of one writer: its own connection, the lock, reconnecting |
 //! | `append` | the one statement of a batch |
 //! | `calls` | the record of calls |
@@ -12,6 +11,7 @@
 //! | `row` | rows to recorded events |
 //! | `follow` | the journal in order, a page at a time |
 //! | `scan` | the same as fast as it can be, for whoever reads all of it |
+//! | `export`, `import` | a whole ledger on its way out, and into an empty one |
 //! | `heads` | the ends of the partitions as they move, for whoever waits for events |
 //! | `recent` | the newest events in memory, for all who follow |
 //! | `lease` | what only one process may do at a time |
@@ -21,8 +21,10 @@
 mod append;
 pub mod calls;
 mod connect;
+pub mod export;
 pub mod follow;
 pub mod heads;
+pub mod import;
 mod journal;
 pub mod lease;
 mod load;
@@ -36,4 +38,4 @@ pub mod wake;
 
 pub use connect::{ConnectError, connect, connect_sized};
 pub use journal::{OpenError, PostgresJournal};
-pub use migrate::{MigrateError, migrate};
+pub use migrate::{MAX_PARTITIONS, MigrateError, migrate};
