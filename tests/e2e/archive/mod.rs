@@ -1,6 +1,7 @@
 //! A ledger as a file: `florin export` and `florin import`, as processes.
 
 mod broken;
+mod first_versions;
 mod moving;
 mod parts;
 
