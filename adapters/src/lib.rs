@@ -20,5 +20,6 @@ pub mod operations;
 pub mod postgres;
 pub mod reads;
 pub mod reports;
+pub mod snapshots;
 pub mod telemetry;
 pub mod worker;

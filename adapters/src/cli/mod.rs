@@ -24,6 +24,7 @@ mod range;
 mod relay;
 mod serve;
 mod service;
+mod snapshot;
 mod token;
 mod verify;
 mod worker;
@@ -60,6 +61,8 @@ enum Verb {
     Export(export::ExportArgs),
     /// Make a ledger of such a file: all of it, or nothing if a line is not right.
     Import(import::ImportArgs),
+    /// Write the snapshots of wallets anew from the journal.
+    Snapshot(snapshot::SnapshotArgs),
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -84,6 +87,7 @@ pub async fn run() -> ExitCode {
         Verb::Verify(args) => verify::run(&args).await,
         Verb::Export(args) => export::run(&args).await,
         Verb::Import(args) => import::run(&args).await,
+        Verb::Snapshot(args) => snapshot::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `migrate` | creates and upgrades the schema, and the partitions of a new ledger |
 //! | `connect` | options and bounds of every connection |
+//! | `journal` | the ledger-wide port: transfers by id, snapshots |
 //! | `partition` | the port of one writer: its own connection, the lock, reconnecting |
 //! | `append` | the one statement of a batch |
 //! | `calls` | the record of calls |
@@ -16,6 +17,7 @@
 //! | `recent` | the newest events in memory, for all who follow |
 //! | `lease` | what only one process may do at a time |
 //! | `relay_cursor` | how far the journal is published |
+//! | `snapshots` | snapshots as rows, to be compared and removed |
 //! | `wake` | waiting for a notification, and not too long |
 
 mod append;
@@ -34,6 +36,7 @@ pub mod recent;
 pub mod relay_cursor;
 mod row;
 pub mod scan;
+pub mod snapshots;
 pub mod wake;
 
 pub use connect::{ConnectError, connect, connect_sized};
