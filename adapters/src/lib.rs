@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod dead_letters;
 pub mod dev;
+pub mod doctor;
 pub mod fraud;
 mod hex;
 pub mod http;

@@ -5,6 +5,7 @@ mod archive;
 mod auth;
 mod chaos;
 mod dead_letters;
+mod doctor;
 mod fraud;
 mod http;
 mod journal;

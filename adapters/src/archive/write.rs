@@ -27,7 +27,7 @@ pub enum Format {
 /// Where to, in which form.
 enum Form<W: Write> {
     Jsonl(BufWriter<W>),
-    Csv(csv::Writer<BufWriter<W>>),
+    Csv(Box<csv::Writer<BufWriter<W>>>),
 }
 
 /// A file that is being written.
@@ -64,7 +64,7 @@ impl<W: Write> Archive<W> {
         let out = BufWriter::with_capacity(BUFFER, out);
         let mut form = match format {
             Format::Jsonl => Form::Jsonl(out),
-            Format::Csv => Form::Csv(writer(out)),
+            Format::Csv => Form::Csv(Box::new(writer(out))),
         };
         match &mut form {
             Form::Jsonl(out) => write_line(out, &Line::Journal(header.clone()))?,

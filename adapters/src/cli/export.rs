@@ -6,7 +6,7 @@ use clap::Args;
 use florin_application::Journal as _;
 use florin_domain::journal::GENESIS;
 use indicatif::HumanCount;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 use thiserror::Error;
 use tokio::task::block_in_place;
 
@@ -85,9 +85,9 @@ pub(super) async fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
     };
     let (written, file) = done?;
     file.as_file().sync_all().map_err(unwritable)?;
-    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
-        std::io::ErrorKind::AlreadyExists => NoFile::Exists(path.clone()),
-        _ => NoFile::Unwritable(path.clone(), error.error),
+    file.persist_noclobber(path).map_err(|PersistError { error, .. }| {
+        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
+        if is_there { NoFile::Exists(path.clone()) } else { unwritable(error) }
     })?;
     println!("{}", said(&written));
     Ok(ExitCode::SUCCESS)
@@ -149,7 +149,7 @@ async fn whole<W: Write>(
     let heads = moment.heads.iter();
     let heads = heads.map(|(partition, head, hash)| Head::new(*partition, *head, hash)).collect();
     let mut archive = Archive::begin(out, args.format, &header(journal, heads, false))?;
-    moment.keys(|key| block_in_place(|| archive.key(key)).map_err(Failure::from)).await?;
+    moment.keys(|key| archive.key(key).map_err(Failure::from)).await?;
     let keys = archive.end_keys()?;
     Ok((archive, ranges, Some(keys)))
 }

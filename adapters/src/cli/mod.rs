@@ -13,6 +13,7 @@
 
 mod dev;
 mod dlq;
+mod doctor;
 mod export;
 mod import;
 mod migrate;
@@ -63,6 +64,8 @@ enum Verb {
     Import(import::ImportArgs),
     /// Write the snapshots of wallets anew from the journal.
     Snapshot(snapshot::SnapshotArgs),
+    /// Look for what is wrong with a deployment, and say how it is mended.
+    Doctor(doctor::DoctorArgs),
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -88,6 +91,7 @@ pub async fn run() -> ExitCode {
         Verb::Export(args) => export::run(&args).await,
         Verb::Import(args) => import::run(&args).await,
         Verb::Snapshot(args) => snapshot::run(&args).await,
+        Verb::Doctor(args) => doctor::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,

@@ -81,13 +81,13 @@ pub(super) async fn run(args: &SnapshotArgs) -> Result<ExitCode, Failure> {
             .await?
         }
     };
-    print(args, Found::from(report))?;
+    print(args, &Found::from(report))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(args: &RebuildArgs, found: Found) -> Result<(), Failure> {
+fn print(args: &RebuildArgs, found: &Found) -> Result<(), Failure> {
     if args.output.json {
-        return document(&found);
+        return document(found);
     }
     println!("The snapshots of {} wallets are as the journal says.", HumanCount(found.wallets));
     for (what, count) in [

@@ -40,7 +40,7 @@ pub const MAX_BYTES: i64 = 64 << 20;
 
 /// For how long JetStream knows a message that it has already: longer than its acknowledgement is
 /// missed.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(60);
+pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(60);
 
 /// The first and the longest wait after a failure.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

@@ -41,4 +41,5 @@ pub mod wake;
 
 pub use connect::{ConnectError, connect, connect_sized};
 pub use journal::{OpenError, PostgresJournal};
+pub(crate) use migrate::migrations;
 pub use migrate::{MAX_PARTITIONS, MigrateError, migrate};

@@ -232,6 +232,32 @@ async fn a_file_is_there_when_it_is_whole_and_replaces_none() {
 }
 
 #[tokio::test]
+async fn an_export_that_is_interrupted_leaves_no_file() {
+    let (dir, store) = (TempDir::new().unwrap(), busy(1).await);
+    // So that it stands still at its first key.
+    let mut admin = PgConnection::connect(&urls(&store).admin).await.unwrap();
+    let lock = "BEGIN; LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut admin).await.unwrap();
+    let file = dir.path().join("ledger.jsonl");
+    let out = ["export", "--database-url", &urls(&store).service, "--out", file.to_str().unwrap()];
+    let mut child = command(out).spawn().unwrap();
+    let files = || std::fs::read_dir(dir.path()).unwrap().count();
+    eventually("it waits for the first key", async || {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database =
+                         (SELECT oid FROM pg_database WHERE datname = current_database())";
+        match sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut admin).await.unwrap() {
+            1 => Ok(()),
+            count => Err(count),
+        }
+    })
+    .await;
+    assert_eq!(files(), 1, "what is not whole lies beside");
+    florin_tests::process::signal("INT", child.id().unwrap()).await;
+    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+    assert_eq!(files(), 0);
+}
+
+#[tokio::test]
 async fn operations_that_are_open_are_told_of_because_they_stay_behind() {
     let store = busy(1).await;
     let mut admin = PgConnection::connect(&urls(&store).admin).await.unwrap();
