@@ -1,6 +1,7 @@
 //! Everything that touches the world: HTTP, Postgres, NATS, the clock, configuration, the command
 //! line and the binary `florin`.
 
+pub mod archive;
 pub mod audit;
 pub mod auth;
 pub mod cli;
@@ -8,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod dead_letters;
 pub mod dev;
+pub mod doctor;
 pub mod fraud;
 pub mod generations;
 mod hex;
@@ -22,5 +24,6 @@ pub mod postgres;
 pub mod proof;
 pub mod reads;
 pub mod reports;
+pub mod snapshots;
 pub mod telemetry;
 pub mod worker;

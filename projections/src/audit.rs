@@ -145,6 +145,11 @@ impl Audit {
         }
     }
 
+    /// What is known by now not to be as it must be.
+    pub fn problems(&self) -> &Problems {
+        &self.problems
+    }
+
     /// Notes a problem that was found elsewhere.
     pub fn note(&mut self, place: impl Into<Option<Place>>, what: impl std::fmt::Display) {
         self.problems.add(place, what);

@@ -13,6 +13,7 @@
 //! | [`checkpoint`], [`announcement`] | how far each has come, and how others learn of it |
 //! | [`dead_letters`], [`replay`] | what could not be applied, and what becomes of it |
 //! | [`generation`] | read models folded anew beside the live ones, compared, and switched to |
+//! | [`unfinished`] | the transfers whose money is in flight |
 //! | [`outbox`] | what is published besides the journal |
 //! | [`ports`] | where events come from |
 //!
@@ -43,3 +44,4 @@ pub mod replay;
 pub mod runner;
 pub mod stats;
 pub mod trial_balance;
+pub mod unfinished;

@@ -1,9 +1,11 @@
 //! End to end against real Postgres and real NATS.
 
 mod architecture;
+mod archive;
 mod auth;
 mod chaos;
 mod dead_letters;
+mod doctor;
 mod fraud;
 mod generations;
 mod http;

@@ -17,9 +17,12 @@ mod checkpoint;
 mod dev;
 mod diff;
 mod dlq;
+mod doctor;
 mod events;
+mod export;
 mod fraud;
 mod history;
+mod import;
 mod migrate;
 mod monkey;
 mod openapi;
@@ -31,6 +34,7 @@ mod rebuild;
 mod relay;
 mod serve;
 mod service;
+mod snapshot;
 mod token;
 mod verify;
 mod worker;
@@ -79,6 +83,14 @@ enum Verb {
     Dlq(dlq::DlqArgs),
     /// Try other fraud rules on the past.
     Fraud(fraud::FraudArgs),
+    /// Write the whole ledger, or a part of its journal, to a file.
+    Export(export::ExportArgs),
+    /// Make a ledger of such a file: all of it, or nothing if a line is not right.
+    Import(import::ImportArgs),
+    /// Write the snapshots of wallets anew from the journal.
+    Snapshot(snapshot::SnapshotArgs),
+    /// Look for what is wrong with a deployment, and say how it is mended.
+    Doctor(doctor::DoctorArgs),
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -109,6 +121,10 @@ pub async fn run() -> ExitCode {
         Verb::History(args) => history::run(&args).await,
         Verb::Diff(args) => diff::run(&args).await,
         Verb::Checkpoint(args) => checkpoint::run(&args).await,
+        Verb::Export(args) => export::run(&args).await,
+        Verb::Import(args) => import::run(&args).await,
+        Verb::Snapshot(args) => snapshot::run(&args).await,
+        Verb::Doctor(args) => doctor::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,

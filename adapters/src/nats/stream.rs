@@ -111,17 +111,9 @@ pub(crate) fn jetstream(client: Client) -> jetstream::Context {
     ContextBuilder::new().timeout(ANSWER_WAIT).build(client)
 }
 
-/// Creates the stream, or changes its settings to these. A stream that is as it should be is left
-/// alone: to update one while another client deletes it can end nats-server 2.9.
-///
-/// # Errors
-/// What the server says: it is away, or has not that much space, or not that many replicas.
-pub async fn ensure(
-    client: &Client,
-    stream: Stream,
-    settings: &StreamSettings,
-) -> Result<(), CreateStreamError> {
-    let wanted = Config {
+/// How the stream should be.
+fn wanted(stream: Stream, settings: &StreamSettings) -> Config {
+    Config {
         name: stream.name.to_owned(),
         subjects: vec![stream.subjects.to_owned()],
         storage: StorageType::File,
@@ -133,7 +125,20 @@ pub async fn ensure(
         // The server wants the window to be within the age.
         duplicate_window: settings.duplicate_window.min(settings.max_age),
         ..Config::default()
-    };
+    }
+}
+
+/// Creates the stream, or changes its settings to these. A stream that is as it should be is left
+/// alone: to update one while another client deletes it can end nats-server 2.9.
+///
+/// # Errors
+/// What the server says: it is away, or has not that much space, or not that many replicas.
+pub async fn ensure(
+    client: &Client,
+    stream: Stream,
+    settings: &StreamSettings,
+) -> Result<(), CreateStreamError> {
+    let wanted = wanted(stream, settings);
     let jetstream = jetstream(client.clone());
     if is_there(&jetstream, &wanted).await {
         return Ok(());
@@ -159,6 +164,32 @@ fn is_as(found: &Config, wanted: &Config) -> bool {
         (config.subjects.clone(), kind, num_replicas, max_age, max_bytes, duplicate_window)
     };
     settings(found) == settings(wanted)
+}
+
+/// What of a stream is not as wanted, for people.
+pub(crate) fn differences(
+    found: &Config,
+    stream: Stream,
+    settings: &StreamSettings,
+) -> Vec<String> {
+    let wanted = wanted(stream, settings);
+    let settings = |of: &Config| {
+        [
+            ("subjects", format!("{:?}", of.subjects)),
+            ("storage", format!("{:?}", of.storage)),
+            ("retention", format!("{:?}", of.retention)),
+            ("discard", format!("{:?}", of.discard)),
+            ("replicas", of.num_replicas.to_string()),
+            ("max_age", format!("{:?}", of.max_age)),
+            ("max_bytes", of.max_bytes.to_string()),
+            ("duplicate_window", format!("{:?}", of.duplicate_window)),
+        ]
+    };
+    let pairs = settings(found).into_iter().zip(settings(&wanted));
+    pairs
+        .filter(|((_, found), (_, wanted))| found != wanted)
+        .map(|((name, found), (_, wanted))| format!("{name} is {found} and not {wanted}"))
+        .collect()
 }
 
 /// Deletes the stream if there is nothing in it; says whether it did.

@@ -34,7 +34,7 @@ pub const MAX_BYTES: i64 = 64 << 20;
 
 /// For how long JetStream knows a message that it has already: longer than its acknowledgement is
 /// missed.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(60);
+pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(60);
 
 /// Put off before the messages go out: whoever gets one finds the row free.
 const TAKE: &str = "

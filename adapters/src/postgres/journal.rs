@@ -11,6 +11,7 @@ use florin_application::journal::{
 use florin_domain::upcast::upcasters;
 use florin_domain::{Refusal, Transfer, TransferId, WalletId};
 use postgres_es::PostgresEventRepository;
+use sqlx::PgConnection;
 use sqlx::migrate::Migrate;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use thiserror::Error;
@@ -93,6 +94,11 @@ impl PostgresJournal {
 /// Every migration of this version is applied, and is what was applied.
 async fn check_schema(pool: &PgPool) -> Result<(), OpenError> {
     let mut connection = pool.acquire().await.map_err(OpenError::Away)?;
+    check_schema_of(&mut connection).await
+}
+
+/// The same by a connection that is there.
+pub(super) async fn check_schema_of(connection: &mut PgConnection) -> Result<(), OpenError> {
     // Without the table, or the right to read it, nobody has migrated.
     let applied = connection.list_applied_migrations().await.map_err(|_| OpenError::NotMigrated)?;
     let is_applied = |migration: &sqlx::migrate::Migration| {

@@ -95,7 +95,8 @@ async fn replay_page<'n>(
         .collect())
 }
 
-fn snapshot(row: &PgRow) -> Result<WalletRecord, JournalError> {
+/// What a row of `snapshots` holds.
+pub(super) fn snapshot(row: &PgRow) -> Result<WalletRecord, JournalError> {
     let payload: String = column(row, "payload")?;
     Ok(WalletRecord {
         wallet: serde_json::from_str(&payload).map_err(JournalError::corrupt)?,

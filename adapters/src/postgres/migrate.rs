@@ -1,6 +1,6 @@
 //! Creates and upgrades the schema, and creates the partitions of a new ledger.
 
-use sqlx::migrate::{MigrateError as SqlxMigrateError, Migrator};
+use sqlx::migrate::{MigrateError as SqlxMigrateError, Migration, Migrator};
 use sqlx::{Connection, PgConnection};
 use thiserror::Error;
 
@@ -8,6 +8,11 @@ use thiserror::Error;
 pub const MAX_PARTITIONS: u32 = 64;
 
 pub(super) static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// The migrations of this program, in their order.
+pub(crate) fn migrations() -> impl Iterator<Item = &'static Migration> {
+    MIGRATOR.iter()
+}
 
 /// Why a ledger was not created or upgraded.
 #[derive(Debug, Error)]

@@ -14,17 +14,21 @@
 //! | `scan` | the same as fast as it can be, for whoever reads all of it |
 //! | `past` | where it was at a moment that has passed, without walking there |
 //! | `strays` | what lies where nobody reads |
+//! | `export`, `import` | a whole ledger on its way out, and into an empty one |
 //! | `heads` | the ends of the partitions as they move, for whoever waits for events |
 //! | `recent` | the newest events in memory, for all who follow |
 //! | `lease` | what only one process may do at a time |
 //! | `relay_cursor` | how far the journal is published |
+//! | `snapshots` | snapshots as rows, to be compared and removed |
 //! | `wake` | waiting for a notification, and not too long |
 
 mod append;
 pub mod calls;
 mod connect;
+pub mod export;
 pub mod follow;
 pub mod heads;
+pub mod import;
 mod journal;
 pub mod lease;
 mod load;
@@ -35,9 +39,11 @@ pub mod recent;
 pub mod relay_cursor;
 mod row;
 pub mod scan;
+pub mod snapshots;
 pub mod strays;
 pub mod wake;
 
 pub use connect::{ConnectError, connect, connect_sized, within};
 pub use journal::{OpenError, PostgresJournal};
-pub use migrate::{MigrateError, migrate};
+pub(crate) use migrate::migrations;
+pub use migrate::{MAX_PARTITIONS, MigrateError, migrate};

@@ -3,4 +3,5 @@
 
 mod laws;
 mod port;
+mod rebuilt_snapshots;
 mod snapshots;
