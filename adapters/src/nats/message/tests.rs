@@ -1,4 +1,4 @@
-use florin_domain::journal::EVENT_TYPES;
+use florin_domain::journal::{EVENT_TYPES, Hash};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
