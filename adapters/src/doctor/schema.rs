@@ -140,7 +140,8 @@ mod tests {
         let mut older = applied();
         older.pop();
         assert_eq!(compare(migrations(), older).fix.as_deref(), Some("run `florin migrate`"));
-        for harm in [|of: &mut (i64, Vec<u8>, bool)| of.1[0] ^= 1, |of| of.2 = false] {
+        let harms: [fn(&mut (i64, Vec<u8>, bool)); 2] = [|of| of.1[0] ^= 1, |of| of.2 = false];
+        for harm in harms {
             let mut other = applied();
             harm(&mut other[0]);
             assert_eq!(compare(migrations(), other).state, State::Problem);
