@@ -102,10 +102,19 @@ async fn before(journal: &PostgresJournal, moment: &Moment) -> Result<Vec<(u32, 
             Ok(journal.positions_at(before).await?)
         }
         Moment::Positions(positions) => {
-            let positions = positions.by_partition(journal.partitions());
-            let before =
-                |(partition, position): (u32, u64)| (partition, position.saturating_sub(1));
-            Ok(positions.map_err(NoSuchPlace::from)?.into_iter().map(before).collect())
+            let mut positions =
+                positions.by_partition(journal.partitions()).map_err(NoSuchPlace::from)?;
+            for (partition, head, _) in heads(journal.pool()).await? {
+                for (_, position) in positions.iter_mut().filter(|(of, _)| *of == partition) {
+                    // The one after the last is where whoever follows begins.
+                    if *position > head + 1 {
+                        let wanted = *position;
+                        return Err(NoSuchPlace::BeyondHead { partition, wanted, head }.into());
+                    }
+                    *position = position.saturating_sub(1);
+                }
+            }
+            Ok(positions)
         }
     }
 }

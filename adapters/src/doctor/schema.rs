@@ -126,7 +126,9 @@ mod tests {
     use super::super::State;
     use super::*;
 
-    fn applied() -> Vec<(i64, Vec<u8>, bool)> {
+    type Applied = (i64, Vec<u8>, bool);
+
+    fn applied() -> Vec<Applied> {
         migrations().map(|of| (of.version, of.checksum.to_vec(), true)).collect()
     }
 
@@ -140,7 +142,7 @@ mod tests {
         let mut older = applied();
         older.pop();
         assert_eq!(compare(migrations(), older).fix.as_deref(), Some("run `florin migrate`"));
-        let harms: [fn(&mut (i64, Vec<u8>, bool)); 2] = [|of| of.1[0] ^= 1, |of| of.2 = false];
+        let harms: [fn(&mut Applied); 2] = [|of| of.1[0] ^= 1, |of| of.2 = false];
         for harm in harms {
             let mut other = applied();
             harm(&mut other[0]);

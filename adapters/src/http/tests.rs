@@ -111,6 +111,7 @@ fn api(health: Arc<dyn Health>) -> Api {
         panics: Panics::default(),
         health,
         bulks: BulkRoom::default(),
+        as_of: None,
     })
 }
 

@@ -97,4 +97,6 @@ async fn without_nats_the_stream_is_not_proved() {
     let ran = verify(&store, &["--nats-url", &url]).await;
     let expected = "florin: it could not be proved, one way or the other: NATS is away";
     assert_eq!((ran.code, ran.err.trim()), (Some(1), expected));
+    let ran = verify(&store, &["--nats-url", &url, "--no-stream"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }

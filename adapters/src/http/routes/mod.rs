@@ -73,13 +73,13 @@ pub(super) struct Row {
 
 fn row(endpoint: UtoipaMethodRouter<Api>, access: Access, problems: &[&[Code]]) -> Row {
     let only = [Code::ReadOnly];
-    let problems = [&problems.concat(), access.problems(), &only, &ANY[..]].concat();
+    let problems = [&problems.concat(), access.problems(), &only, ANY].concat();
     Row { endpoint, access, problems, is_of_then: false }
 }
 
 /// One that a service serves whose read models stand still, too.
 fn of_then(endpoint: UtoipaMethodRouter<Api>, access: Access, problems: &[&[Code]]) -> Row {
-    let problems = [&problems.concat(), access.problems(), &ANY[..]].concat();
+    let problems = [&problems.concat(), access.problems(), ANY].concat();
     Row { endpoint, access, problems, is_of_then: true }
 }
 
