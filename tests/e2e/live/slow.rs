@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// A small queue, which a client on the same machine still empties in time.
-const BOUNDS: Bounds = Bounds { wallet_queue: 256, ledger_queue: 256, ..Bounds::SERVICE };
+const BOUNDS: Bounds = Bounds { wallet_queue: 1_024, ledger_queue: 1_024, ..Bounds::SERVICE };
 
 /// How many deposits there are, of 4 KB each: more than queues and sockets hold.
 const DEPOSITS: usize = 4_000;
