@@ -9,7 +9,8 @@ use florin_domain::journal::RecordedEvent;
 use super::Hub;
 use super::event::LiveEvent;
 use super::wanted::Wanted;
-use crate::postgres::follow::{page, sequence_at, wallet};
+use crate::postgres::follow::{page, wallet};
+use crate::postgres::past::{Stream, last_at};
 
 /// How many events are read at a time: some 40 KB, which is what a stream has in memory while its
 /// client takes them, and at half a millisecond a page 100,000 events a second.
@@ -74,7 +75,10 @@ impl Place {
         let (pool, id) = (&hub.pool, id.as_str());
         let after = match self.sequence {
             Some(sequence) => sequence,
-            None => sequence_at(pool, id, self.position).await?,
+            None => {
+                let stream = Stream { aggregate_type: "Wallet", aggregate_id: id.to_owned() };
+                last_at(pool, &stream, self.position).await?
+            }
         };
         let events = wallet(pool, id, after, self.target, PAGE as i64).await?;
         let last = events.last();

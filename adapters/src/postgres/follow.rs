@@ -89,28 +89,6 @@ pub async fn wallet(
     rows.iter().map(recorded).collect()
 }
 
-/// The sequence of a wallet's last event up to a position of its partition; 0 if there is none. It
-/// costs a look at every event after that, which whoever asks reads afterwards anyway.
-///
-/// # Errors
-/// [`JournalError`] when Postgres is away.
-pub async fn sequence_at(
-    executor: impl PgExecutor<'_>,
-    wallet: &str,
-    position: u64,
-) -> Result<u64, JournalError> {
-    let statement = "SELECT e.sequence FROM events e
-          WHERE e.aggregate_id = $1 AND e.aggregate_type = 'Wallet' AND e.position <= $2
-          ORDER BY e.sequence DESC LIMIT 1";
-    let sequence: Option<i64> = sqlx::query_scalar(statement)
-        .bind(wallet)
-        .bind(signed(position))
-        .fetch_optional(executor)
-        .await
-        .map_err(read_error)?;
-    sequence.map_or(Ok(0), unsigned)
-}
-
 /// The journal as of one moment. Read partition after partition while others write, it would show a
 /// transfer in one of them that ends in what was read of another one before.
 ///
