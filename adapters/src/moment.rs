@@ -87,6 +87,17 @@ impl Positions {
     }
 }
 
+/// A place in the journal as it is written.
+pub fn place(partition: u32, position: u64) -> String {
+    format!("{partition}-{position}")
+}
+
+/// One in each partition, with commas between.
+pub fn listed(positions: &[(u32, u64)]) -> String {
+    let places = positions.iter().map(|(partition, position)| place(*partition, *position));
+    places.collect::<Vec<_>>().join(",")
+}
+
 /// A text that is no moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(

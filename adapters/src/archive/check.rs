@@ -9,7 +9,8 @@ use florin_projections::unfinished::Unfinished;
 
 use super::record::{Record, key_json};
 use super::write::Digest;
-use super::{Header, KeyRow, KeysEnd, VERSION, place};
+use super::{Header, KeyRow, KeysEnd, VERSION};
+use crate::moment::place;
 use crate::postgres::MAX_PARTITIONS;
 
 /// What a record adds to the ledger.

@@ -21,8 +21,9 @@ use csv::{QuoteStyle, ReaderBuilder, StringRecord, Terminator, WriterBuilder};
 use florin_domain::journal::RecordedEvent;
 
 use super::record::{Columns, KeyLine, Record};
-use super::{Broken, MAX_LINE, place};
+use super::{Broken, MAX_LINE};
 use crate::hex::hex;
+use crate::moment::place;
 
 /// The names of the columns.
 pub const COLUMNS: [&str; 12] = [

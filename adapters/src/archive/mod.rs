@@ -36,6 +36,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::hex::{hex, unhex};
+use crate::moment::place;
 
 /// The version of the format. A reader refuses another one.
 pub const VERSION: u32 = 1;
@@ -118,11 +119,6 @@ pub struct Broken {
     pub line: u64,
     /// What is wrong.
     pub what: String,
-}
-
-/// A place in the journal as it is written.
-fn place(partition: u32, position: u64) -> String {
-    format!("{partition}-{position}")
 }
 
 fn read_place(text: &str) -> Option<(u32, u64)> {

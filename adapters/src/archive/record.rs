@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
-use super::{Header, KeyRow, KeysEnd, place, read_place};
+use super::{Header, KeyRow, KeysEnd, read_place};
 use crate::hex::{hex, unhex};
+use crate::moment::place;
 
 /// A line. Tagged from outside: inside others, JSON would lose its text.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,16 +1,12 @@
-use std::num::NonZeroU64;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::output::{OutputArgs, document};
-use super::rebuild::Bar;
+use super::rebuild::{Bar, WorkshopArgs};
 use super::{Failure, range};
-use crate::config::AdminArgs;
-use crate::generations::Workshop;
-use crate::moment::Moment;
-use crate::postgres::PostgresJournal;
+use crate::moment::{Moment, listed, place};
 
 /// The longest name that Postgres does not cut.
 const MAX_SCHEMA: usize = 63;
@@ -28,11 +24,8 @@ pub(super) struct AsOfArgs {
     /// Make it anew, if this verb made it before.
     #[arg(long)]
     clean: bool,
-    /// How many events a second are folded at most, so that the service keeps its share of the machine.
-    #[arg(long, value_name = "N")]
-    throttle: Option<NonZeroU64>,
     #[command(flatten)]
-    admin: AdminArgs,
+    workshop: WorkshopArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -54,19 +47,17 @@ pub(super) fn schema(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn run(args: &AsOfArgs) -> Result<ExitCode, Failure> {
-    let journal = PostgresJournal::open(&args.admin.database_admin_url, None).await?;
-    let positions = range::as_of(&journal, &args.moment).await?;
-    let workshop = Workshop::new(journal, args.throttle);
+    let workshop = args.workshop.open().await?;
+    let positions = range::as_of(workshop.journal(), &args.moment).await?;
     let mut bar = Bar::default();
     let mut told = |what| bar.shows(what);
     workshop.as_of(&args.into, &positions, args.clean, &mut told).await?;
     drop(bar);
-    let positions: Vec<String> =
-        positions.iter().map(|(partition, at)| format!("{partition}-{at}")).collect();
+    let places = || positions.iter().map(|(partition, at)| place(*partition, *at)).collect();
     match args.output.json {
-        true => document(&AsOfAnswer { schema: &args.into, positions })?,
+        true => document(&AsOfAnswer { schema: &args.into, positions: places() })?,
         false => {
-            println!("The schema {} has every read model as of {}.", args.into, positions.join(","))
+            println!("The schema {} has every read model as of {}.", args.into, listed(&positions))
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -15,6 +15,7 @@ use super::progress::Progress;
 use crate::config::AdminArgs;
 use crate::generations::Workshop;
 use crate::generations::rebuild::{Manner, Rebuilt, Told};
+use crate::moment::{listed, place};
 use crate::postgres::PostgresJournal;
 
 /// What stands for every read model.
@@ -41,13 +42,27 @@ pub(super) struct RebuildArgs {
     /// Begin anew, whatever an interrupted rebuild has left.
     #[arg(long)]
     clean: bool,
+    #[command(flatten)]
+    workshop: WorkshopArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Where generations are made, and how fast.
+#[derive(Debug, Args)]
+pub(super) struct WorkshopArgs {
     /// How many events a second are folded at most, so that the service keeps its share of the machine.
     #[arg(long, value_name = "N")]
     throttle: Option<NonZeroU64>,
     #[command(flatten)]
     admin: AdminArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+}
+
+impl WorkshopArgs {
+    pub(super) async fn open(&self) -> Result<Workshop, Failure> {
+        let journal = PostgresJournal::open(&self.admin.database_admin_url, None).await?;
+        Ok(Workshop::new(journal, self.throttle))
+    }
 }
 
 fn names() -> Vec<&'static str> {
@@ -57,8 +72,7 @@ fn names() -> Vec<&'static str> {
 pub(super) async fn run(args: &RebuildArgs) -> Result<ExitCode, Failure> {
     let mut models = models::all();
     models.retain(|model| args.projection == ALL || model.name() == args.projection);
-    let journal = PostgresJournal::open(&args.admin.database_admin_url, None).await?;
-    let workshop = Workshop::new(journal, args.throttle);
+    let workshop = args.workshop.open().await?;
     let mut bar = Bar::default();
     let mut told = |what| bar.shows(what);
     let rebuilt = match args.rollback {
@@ -127,10 +141,8 @@ fn differences(one: &Rebuilt) -> u64 {
 
 fn print(one: &Rebuilt) {
     let Rebuilt { model, resumed, positions, comparison, switched } = one;
-    let positions: Vec<String> =
-        positions.iter().map(|(partition, at)| format!("{partition}-{at}")).collect();
     let resumed = if *resumed { ", gone on with" } else { "" };
-    println!("{model} at {}{resumed}:", positions.join(","));
+    println!("{model} at {}{resumed}:", listed(positions));
     if let Some(comparison) = comparison {
         print_comparison(comparison);
     }
@@ -194,7 +206,7 @@ struct TableAnswer<'a> {
 
 impl<'a> From<&'a Rebuilt> for RebuiltAnswer<'a> {
     fn from(one: &'a Rebuilt) -> Self {
-        let position = |(partition, at): &(u32, u64)| format!("{partition}-{at}");
+        let position = |(partition, at): &(u32, u64)| place(*partition, *at);
         Self {
             projection: one.model,
             resumed: one.resumed,

@@ -9,8 +9,8 @@ use utoipa::openapi::Paths;
 
 use super::Api;
 use super::code::Code;
-use super::position::listed;
 use super::problem::Problem;
+use crate::moment::listed;
 
 /// As of when the read models stand still.
 #[derive(Debug, Clone, PartialEq, Eq)]

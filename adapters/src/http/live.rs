@@ -39,11 +39,11 @@ use super::Api;
 use super::answer::Time;
 use super::code::Code;
 use super::openapi::types;
-use super::position::{as_of, listed};
+use super::position::as_of;
 use super::problem::{Member, Problem};
 use super::query::{invalid, parameters, parsed};
 use crate::live::{End, Full, LiveEvent, Step, Stream, Types, Wanted};
-use crate::moment::Positions;
+use crate::moment::{Positions, listed};
 
 /// What a client that reconnects says it has.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

@@ -3,8 +3,6 @@
 //! Every answer says in `Florin-Position` what it is as of. A read that is given a position, in the
 //! same header or as `minPosition`, is answered from there on.
 
-use std::fmt::Write as _;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -14,7 +12,7 @@ use serde::Deserialize;
 use super::code::Code;
 use super::problem::{Member, Problem};
 use super::query::{invalid, parameters};
-use crate::moment::Positions;
+use crate::moment::{Positions, listed};
 
 /// What an answer is as of, and what a request wants it to be as of.
 pub(super) const POSITION: HeaderName = HeaderName::from_static("florin-position");
@@ -65,17 +63,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Least {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Self::of(&parts.uri, &parts.headers)
     }
-}
-
-/// Positions as they are written.
-pub(super) fn listed(positions: &[(u32, u64)]) -> String {
-    let mut text = String::new();
-    for (partition, position) in positions {
-        let comma = if text.is_empty() { "" } else { "," };
-        // A text takes all that is written to it.
-        let _ = write!(text, "{comma}{partition}-{position}");
-    }
-    text
 }
 
 /// Says what an answer is as of; nothing before anything has been folded.

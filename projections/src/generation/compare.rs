@@ -51,11 +51,10 @@ impl Comparison {
 }
 
 /// A view of one generation: a connection, in a transaction that sees one moment.
-pub struct Side<'a> {
-    /// The connection.
-    pub connection: &'a mut PgConnection,
+struct Side<'a> {
+    connection: &'a mut PgConnection,
     /// Where the generation lies.
-    pub schema: &'a str,
+    schema: &'a str,
 }
 
 /// Compares what two connections see: the live generation, and another one.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cli::Failure;
 use crate::cli::output::{OutputArgs, document};
+use crate::moment::{listed, place};
 use crate::proof::checkpoint::{Checkpoint, Voucher};
 use crate::proof::stream::Held;
 
@@ -109,12 +110,8 @@ struct ProblemAnswer<'a> {
     what: &'a str,
 }
 
-fn place((partition, position): Place) -> String {
-    format!("{partition}-{position}")
-}
-
 fn places<'a>(places: impl IntoIterator<Item = (&'a u32, &'a u64)>) -> Vec<String> {
-    places.into_iter().map(|(partition, position)| place((*partition, *position))).collect()
+    places.into_iter().map(|(partition, position)| place(*partition, *position)).collect()
 }
 
 impl Proved {
@@ -145,10 +142,10 @@ impl Proved {
     fn print_summary(&self) {
         let summary = &self.findings.summary;
         let (events, wallets) = (summary.events, summary.wallets);
-        let from = self.from.as_ref().map_or_else(String::new, |from| {
-            let from: Vec<String> = from.iter().copied().map(place).collect();
-            format!(" from {} on", from.join(","))
-        });
+        let from = self
+            .from
+            .as_ref()
+            .map_or_else(String::new, |from| format!(" from {} on", listed(from)));
         match self.findings.problems.count() {
             0 => print!("{events} events{from} of {wallets} wallets verify"),
             1 => print!("{events} events{from} of {wallets} wallets were read; there is 1 problem"),
@@ -255,8 +252,8 @@ impl Proved {
             let events = lacks.iter().map(|(first, last)| last - first + 1).sum();
             if events > 0 {
                 let range = |(first, last): &(u64, u64)| RangeAnswer {
-                    from: place((*partition, *first)),
-                    to: place((*partition, *last)),
+                    from: place(*partition, *first),
+                    to: place(*partition, *last),
                 };
                 all.push(LacksAnswer {
                     partition: *partition,
@@ -276,8 +273,8 @@ impl Proved {
             events: summary.events,
             wallets: summary.wallets,
             unfinished_transfers: self.from.is_none().then_some(summary.unfinished),
-            from: self.from.as_ref().map(|from| from.iter().copied().map(place).collect()),
-            heads: self.heads.iter().copied().map(place).collect(),
+            from: self.from.as_ref().map(|from| places(from.iter().map(|(of, at)| (of, at)))),
+            heads: places(self.heads.iter().map(|(of, at)| (of, at))),
             totals: self.totals_answer(),
             read_models: self.compared.iter().map(ModelAnswer::of).collect(),
             stream: self.held.as_ref().map(|held| StreamAnswer {
@@ -291,7 +288,7 @@ impl Proved {
                 .named()
                 .iter()
                 .map(|problem| ProblemAnswer {
-                    position: problem.place.map(place),
+                    position: problem.place.map(|(partition, at)| place(partition, at)),
                     what: &problem.what,
                 })
                 .collect(),
@@ -336,7 +333,7 @@ impl<'a> CheckpointAnswer<'a> {
         let anchors = checkpoint.anchors.iter();
         Self {
             time: checkpoint.time.to_rfc3339_opts(SecondsFormat::Micros, true),
-            positions: anchors.map(|anchor| place((anchor.partition, anchor.position))).collect(),
+            positions: anchors.map(|anchor| place(anchor.partition, anchor.position)).collect(),
             signed_by,
             is_vouched_for,
         }
