@@ -80,13 +80,16 @@ impl EventStream {
 
     /// The next event, whatever comments come before; its id and its data.
     pub async fn event(&mut self) -> (String, Value) {
-        loop {
-            match self.next().await {
-                Some(Block::Event { id, data, .. }) => return (id, data),
-                Some(Block::Comment(_)) => {}
-                other => panic!("no event, but {other:?}"),
+        let next = async {
+            loop {
+                match self.next().await {
+                    Some(Block::Event { id, data, .. }) => return (id, data),
+                    Some(Block::Comment(_)) => {}
+                    other => panic!("no event, but {other:?}"),
+                }
             }
-        }
+        };
+        timeout(DEADLINE, next).await.expect("nothing comes but comments")
     }
 
     /// Why it is over, whatever comes before.

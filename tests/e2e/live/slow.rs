@@ -7,16 +7,21 @@ use florin_tests::service::Service;
 use florin_tests::store::{DEADLINE, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// A small queue, which a client on the same machine still empties in time.
-const BOUNDS: Bounds = Bounds { wallet_queue: 1_024, ledger_queue: 1_024, ..Bounds::SERVICE };
+/// A small queue.
+const BOUNDS: Bounds = Bounds { wallet_queue: 512, ledger_queue: 512, ..Bounds::SERVICE };
 
 /// How many deposits there are, of 4 KB each: more than queues and sockets hold.
-const DEPOSITS: usize = 4_000;
+const DEPOSITS: usize = 3_200;
 
-/// How many of them are in flight: far fewer than the queue holds.
+/// How many of them are in flight.
 const AT_ONCE: usize = 16;
+
+/// How many of them are made that the reader who keeps pace has not seen: half of what its queue
+/// holds, so that it keeps pace on a busy machine, too.
+const AHEAD: usize = 256;
 
 /// Opens a stream, and reads nothing of it.
 async fn unread(service: &Service, path: &str) -> TcpStream {
@@ -30,12 +35,13 @@ async fn unread(service: &Service, path: &str) -> TcpStream {
     client
 }
 
-/// Deposits with as much metadata as there may be.
-async fn deposit_much(service: &Service, wallet: &WalletId) {
+/// Deposits with as much metadata as there may be, one for each that is allowed.
+async fn deposit_much(service: &Service, wallet: &WalletId, allowed: &Semaphore) {
     let note = [("note".to_owned(), "x".repeat(4_000).into())];
     let metadata = &Metadata::new(note.into_iter().collect()).unwrap();
     let lanes = (0..AT_ONCE).map(|_| async move {
         for _ in 0..DEPOSITS / AT_ONCE {
+            allowed.acquire().await.unwrap().forget();
             let command = deposit_with(wallet, "1", Some(metadata.clone()));
             service.ledger().submit(request(command)).await.unwrap();
         }
@@ -68,15 +74,18 @@ async fn a_slow_reader_is_told_so_and_resumes_and_others_do_not_notice() {
     let slow = unread(&service, "/wallets/alice/stream").await;
     let slow_too = unread(&service, "/events/stream").await;
     let mut fast = service.stream("/wallets/alice/stream", None).await;
+    let allowed = Semaphore::new(AHEAD);
     let reading = async {
         for version in 2..=DEPOSITS as u64 + 1 {
             assert_eq!(fast.event().await.1["version"], version);
+            allowed.add_permits(1);
         }
     };
-    tokio::join!(reading, deposit_much(&service, &alice));
+    tokio::join!(reading, deposit_much(&service, &alice, &allowed));
 
-    for (client, path) in [(slow, "/wallets/alice/stream"), (slow_too, "/events/stream")] {
-        let text = read_to_end(client).await;
+    // Both at once: a connection on which nothing is taken for too long is cut.
+    let (slow, slow_too) = tokio::join!(read_to_end(slow), read_to_end(slow_too));
+    for (text, path) in [(slow, "/wallets/alice/stream"), (slow_too, "/events/stream")] {
         let end = text.split("event: end\n").nth(1).expect("a last event");
         assert!(end.contains(r#""code":"slow-reader""#), "{end}");
         let last = last_id(&text);
