@@ -17,6 +17,7 @@ use florin_projections::generation::switch::Switch;
 use florin_projections::generation::tables::{self, Found};
 use florin_projections::generation::{Generation, GenerationError, LIVE, Turn, last_of, next_of};
 use florin_projections::read_model::Projection;
+use futures::future::try_join_all;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
 
@@ -100,10 +101,10 @@ impl Workshop {
             nexts.push(self.begin(&mut tables, model, manner).await?);
         }
         self.fill_all(&nexts, told).await?;
+        told(Told::Indexes);
+        try_join_all(nexts.iter().map(|next| self.index(next))).await?;
         let mut done = Vec::new();
         for next in nexts {
-            told(Told::Indexes);
-            tables::index(&mut tables, &next.generation).await?;
             let rebuilt = self.settle(&next, manner, told).await?;
             if !rebuilt.switched && manner.only_compares {
                 tables::drop(&mut tables, &next.generation).await?;
@@ -160,6 +161,11 @@ impl Workshop {
             tables::create(tables, &generation).await?;
         }
         Ok(Next { model: Arc::clone(model), generation, resumed, turn })
+    }
+
+    /// Several models side by side: each is one backend's work.
+    async fn index(&self, next: &Next) -> Result<(), GenerationError> {
+        tables::index(&mut self.at_large().await?, &next.generation).await
     }
 
     /// Fills all of them up to where the live ones are, until that is near.

@@ -1,10 +1,11 @@
 //! Whether two generations of a model are the same, each at the same position of every partition.
 //!
 //! A table is told by how many rows it has and by the sum of their hashes, which does not depend on their
-//! order. A hash is that of the row as JSON (`jsonb_hash_extended`), in which numbers are equal whatever
-//! their scale. Only if a table differs, wallets are compared one by one.
+//! order. A hash is that of the row's values by the hash functions of their types
+//! (`hash_record_extended`), so that values which are equal have the same one: numbers whatever their
+//! scale. Only if a table differs, wallets are compared one by one.
 //!
-//! Left out: wallets that are parked in either, whose rows stand still by intention; and when an alert
+//! Both generations have the same columns: one of another shape is not gone on with. Left out: wallets that are parked in either, whose rows stand still by intention; and when an alert
 //! was published, which is no part of a fold.
 
 use futures::{Stream, StreamExt as _, future::try_join};
@@ -18,6 +19,9 @@ use crate::read_model::Projection;
 
 /// How many wallets that differ are named.
 pub const NAMED: usize = 20;
+
+/// The column that is no part of a fold.
+const PUBLISHED: &str = "published_at";
 
 /// One table in both generations.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +54,15 @@ impl Comparison {
     }
 }
 
+/// What is compared: a table, without the wallets that are parked.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    table: &'a str,
+    /// As SQL.
+    values: &'a str,
+    parked: &'a [String],
+}
+
 /// A view of one generation: a connection, in a transaction that sees one moment.
 struct Side<'a> {
     connection: &'a mut PgConnection,
@@ -75,11 +88,13 @@ pub async fn compare(
     parked.dedup();
     let mut tables = Vec::new();
     for name in model.tables() {
-        let sums = try_join(live.sum(name, &parked), other.sum(name, &parked)).await?;
+        let values = live.values(name).await?;
+        let of = Part { table: name, values: &values, parked: &parked };
+        let sums = try_join(live.sum(of), other.sum(of)).await?;
         let ((live_rows, live_sum), (other_rows, other_sum)) = sums;
         let (different, wallets) = match (live_rows, live_sum) == (other_rows, other_sum) {
             true => (0, Vec::new()),
-            false => differences(&mut live, &mut other, name, &parked).await?,
+            false => differences(&mut live, &mut other, of).await?,
         };
         tables.push(Table { name, live_rows, other_rows, different, wallets });
     }
@@ -95,22 +110,41 @@ impl Side<'_> {
         sqlx::query_scalar(&select).bind(model.name()).fetch_all(&mut *self.connection).await
     }
 
-    fn hashes(&self, table: &str) -> String {
+    /// What a row of a table is compared by, as SQL; the table is `t`.
+    async fn values(&mut self, table: &str) -> Result<String, sqlx::Error> {
+        // A text of JSON has no equality of its own.
+        let columns: Vec<String> = sqlx::query_scalar(
+            "SELECT format('t.%I%s', attname, CASE atttypid WHEN 'json'::regtype THEN '::jsonb' END)
+               FROM pg_attribute
+              WHERE attrelid = format('%I.%I', $1, $2)::regclass AND attnum > 0 AND NOT attisdropped
+                AND attname <> $3
+              ORDER BY attname",
+        )
+        .bind(self.schema)
+        .bind(table)
+        .bind(PUBLISHED)
+        .fetch_all(&mut *self.connection)
+        .await?;
+        Ok(format!("ROW({})", columns.join(", ")))
+    }
+
+    fn hashes(&self, of: Part<'_>) -> String {
         format!(
-            "SELECT t.wallet_id, jsonb_hash_extended(to_jsonb(t) - 'published_at', 0)::numeric AS hash
+            "SELECT t.wallet_id, hash_record_extended({}, 0)::numeric AS hash
                FROM {}.{} t WHERE t.wallet_id <> ALL($1)",
+            of.values,
             quoted(self.schema),
-            quoted(table)
+            quoted(of.table)
         )
     }
 
     /// How many rows there are, and the sum of their hashes.
-    async fn sum(&mut self, table: &str, parked: &[String]) -> Result<(u64, Decimal), sqlx::Error> {
+    async fn sum(&mut self, of: Part<'_>) -> Result<(u64, Decimal), sqlx::Error> {
         let statement = format!(
             "SELECT count(*) AS rows, coalesce(sum(hash), 0) AS sum FROM ({}) AS h",
-            self.hashes(table)
+            self.hashes(of)
         );
-        let row = sqlx::query(&statement).bind(parked).fetch_one(&mut *self.connection).await?;
+        let row = sqlx::query(&statement).bind(of.parked).fetch_one(&mut *self.connection).await?;
         Ok((unsigned(row.try_get("rows")?), row.try_get("sum")?))
     }
 }
@@ -119,8 +153,7 @@ impl Side<'_> {
 async fn differences(
     live: &mut Side<'_>,
     other: &mut Side<'_>,
-    table: &str,
-    parked: &[String],
+    of: Part<'_>,
 ) -> Result<(u64, Vec<String>), sqlx::Error> {
     let by_wallet = |hashes: String| {
         format!(
@@ -128,9 +161,9 @@ async fn differences(
               GROUP BY wallet_id ORDER BY wallet_id COLLATE \"C\""
         )
     };
-    let (of_live, of_other) = (by_wallet(live.hashes(table)), by_wallet(other.hashes(table)));
-    let ours = sqlx::query(&of_live).bind(parked).fetch(&mut *live.connection);
-    let theirs = sqlx::query(&of_other).bind(parked).fetch(&mut *other.connection);
+    let (of_live, of_other) = (by_wallet(live.hashes(of)), by_wallet(other.hashes(of)));
+    let ours = sqlx::query(&of_live).bind(of.parked).fetch(&mut *live.connection);
+    let theirs = sqlx::query(&of_other).bind(of.parked).fetch(&mut *other.connection);
     let (mut ours, mut theirs) = (std::pin::pin!(ours), std::pin::pin!(theirs));
     let (mut mine, mut yours) = (next(&mut ours).await?, next(&mut theirs).await?);
     let (mut count, mut named) = (0, Vec::new());
