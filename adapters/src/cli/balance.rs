@@ -15,7 +15,7 @@ use super::output::{OutputArgs, document, printable};
 use crate::clock::SystemClock;
 use crate::config::DatabaseArgs;
 use crate::http::wallets::WalletAnswer;
-use crate::moment::{Moment, Positions};
+use crate::moment::{Moment, Positions, place};
 use crate::past;
 use crate::postgres::PostgresJournal;
 
@@ -115,7 +115,7 @@ fn print(args: &BalanceArgs, row: &WalletRow, position: u64) -> Result<ExitCode,
         ("owner", row.owner.clone().unwrap_or_else(|| "nobody".to_owned())),
         ("metadata", printable(row.metadata.as_deref().unwrap_or("none"))),
         ("version", row.version.to_string()),
-        ("last event", format!("{}-{}", row.partition, row.position)),
+        ("last event", place(row.partition, row.position)),
         ("opened", time(row.opened_at)),
         ("updated", time(row.updated_at)),
         ("as of", as_of),

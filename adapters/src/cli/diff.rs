@@ -23,7 +23,7 @@ use super::balance::WalletThen;
 use super::output::{OutputArgs, printable, read_enough};
 use crate::clock::SystemClock;
 use crate::config::DatabaseArgs;
-use crate::moment::Moment;
+use crate::moment::{Moment, place};
 use crate::past::{self, stream_of};
 use crate::postgres::PostgresJournal;
 use crate::postgres::past::page;
@@ -134,7 +134,7 @@ fn line(
     effect: Decimal,
     is_json: bool,
 ) -> Result<(), Failure> {
-    let position = format!("{}-{}", event.partition, event.position);
+    let position = place(event.partition, event.position);
     let recorded_at = event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true);
     let (event_type, sequence) = (&*event.event_type, event.sequence);
     let balance = event.balance.unwrap_or_default();
@@ -170,8 +170,8 @@ fn conclude(
         let whole = WholeAnswer {
             wallet_id: &args.wallet,
             currency: after.currency.code(),
-            from: format!("{partition}-{from}"),
-            to: format!("{partition}-{to}"),
+            from: place(partition, from),
+            to: place(partition, to),
             before: difference.before,
             after: after.balance,
             difference: after.balance - difference.before,

@@ -28,7 +28,7 @@ use super::range::{NoSuchPlace, RangeArgs};
 use crate::clock::SystemClock;
 use crate::config::DatabaseArgs;
 use crate::live::Types;
-use crate::moment::Moment;
+use crate::moment::{Moment, place};
 use crate::past::stream_of;
 use crate::postgres::heads::{Heads, POLL};
 use crate::postgres::past::{self, Stream};
@@ -242,7 +242,7 @@ fn line(page: &mut Vec<u8>, event: &RecordedEvent) -> Result<(), Failure> {
     writeln!(
         page,
         "{:<14} {:<27} {:<20} {:<36} {:>9} {:>16}",
-        format!("{}-{}", event.partition, event.position),
+        place(event.partition, event.position),
         time(event),
         printable(&event.event_type),
         printable(&event.aggregate_id),

@@ -16,7 +16,7 @@ use super::balance::WalletThen;
 use super::output::{OutputArgs, document};
 use crate::config::DatabaseArgs;
 use crate::http::history::{DEFAULT_LIMIT, EntryAnswer};
-use crate::moment::Moment;
+use crate::moment::{Moment, place};
 use crate::postgres::PostgresJournal;
 
 /// Which page of which wallet's history, as of when.
@@ -107,7 +107,7 @@ fn print(entry: &Entry) {
     println!(
         "{:>7}  {:<14} {:<27} {:<15} {:<9} {:>16} {:>16}  {}",
         entry.entry,
-        format!("{}-{}", entry.partition, entry.position),
+        place(entry.partition, entry.position),
         entry.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true),
         entry.kind.name(),
         entry.status.name(),

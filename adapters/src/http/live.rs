@@ -43,7 +43,7 @@ use super::position::as_of;
 use super::problem::{Member, Problem};
 use super::query::{invalid, parameters, parsed};
 use crate::live::{End, Full, LiveEvent, Step, Stream, Types, Wanted};
-use crate::moment::{Positions, listed};
+use crate::moment::{Positions, listed, place};
 
 /// What a client that reconnects says it has.
 pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -383,7 +383,7 @@ fn event_text(event: &RecordedEvent) -> Bytes {
     let id = Some(&*event.aggregate_id);
     let is_of_wallet = event.aggregate_type == "Wallet";
     let answer = EventAnswer {
-        id: format!("{}-{}", event.partition, event.position),
+        id: place(event.partition, event.position),
         event_type: &event.event_type,
         event_version: &event.event_version,
         version: event.sequence,

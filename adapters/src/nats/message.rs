@@ -35,6 +35,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use thiserror::Error;
 
 use crate::hex::{hex, unhex};
+use crate::moment::place;
 
 /// What `ce-source` says: with `ce-id` it names an event of this ledger.
 pub const SOURCE: &str = "/florin/ledger";
@@ -82,7 +83,7 @@ pub fn subjects_of(partition: u32) -> String {
 /// `again` distinguishes a message that must reach the stream though the same event is there: it
 /// follows the id by which the server finds duplicates.
 pub fn message(event: RecordedEvent, again: Option<&str>) -> OutboundMessage {
-    let id = format!("{}-{}", event.partition, event.position);
+    let id = place(event.partition, event.position);
     let kind = kind(event.aggregate_type);
     let subject = format!(
         "ledger.{}.{kind}.{}.{}",

@@ -9,9 +9,10 @@ use florin_domain::TransferId;
 use florin_domain::journal::{Hash, RecordedEvent};
 use florin_projections::ports::{JournalAway, JournalReader, PastReader};
 use rust_decimal::Decimal;
-use sqlx::{PgExecutor, PgPool, Postgres, Row as _, Transaction};
+use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
 
 use super::PostgresJournal;
+use super::past;
 use super::row::{COLUMNS, column, hash, read_error, recorded, signed, unsigned};
 
 /// How many events a proof reads at a time: some megabytes, and enough that the round trip is nothing.
@@ -232,29 +233,9 @@ impl PastReader for PostgresJournal {
     }
 
     async fn positions_at(&self, time: DateTime<Utc>) -> Result<Vec<(u32, u64)>, JournalAway> {
-        let rows = sqlx::query(POSITIONS_AT).bind(time).fetch_all(self.pool()).await;
-        let rows = rows.map_err(|error| away(read_error(error)))?;
-        let position = |row: &sqlx::postgres::PgRow| {
-            let partition = unsigned(row.try_get::<i32, _>("partition").map_err(read_error)?)?;
-            Ok((partition, unsigned(row.try_get::<i64, _>("position").map_err(read_error)?)?))
-        };
-        rows.iter().map(position).collect::<Result<_, _>>().map_err(away)
+        past::positions_at(self.pool(), time).await.map_err(away)
     }
 }
-
-/// By bisection, because time never runs backwards in a partition: thirty look-ups of the index among
-/// a billion events. What is wanted lies between `low` and `high`, both included.
-const POSITIONS_AT: &str = "
-WITH RECURSIVE search (partition, low, high) AS (
-  SELECT p.partition, 0::bigint, p.head_position FROM partitions p
-  UNION ALL
-  SELECT s.partition,
-         CASE WHEN e.recorded_at <= $1 THEN e.position ELSE s.low END,
-         CASE WHEN e.recorded_at <= $1 THEN s.high ELSE e.position - 1 END
-    FROM search s
-    JOIN events e ON e.partition = s.partition AND e.position = (s.low + s.high + 1) / 2
-   WHERE s.low < s.high)
-SELECT partition, low AS position FROM search WHERE low = high ORDER BY partition";
 
 fn away(error: JournalError) -> JournalAway {
     JournalAway(error.into())

@@ -39,13 +39,35 @@ pub async fn position_at(
     partition: u32,
     time: DateTime<Utc>,
 ) -> Result<u64, JournalError> {
-    let position: Option<i64> = sqlx::query_scalar(POSITION_AT)
-        .bind(i32::try_from(partition).unwrap_or(i32::MAX))
+    let positions = search(executor, Some(partition), time).await?;
+    Ok(positions.first().map_or(0, |(_, position)| *position))
+}
+
+/// The same of every partition, with its number.
+///
+/// # Errors
+/// [`JournalError`] when Postgres is away.
+pub async fn positions_at(
+    executor: impl PgExecutor<'_>,
+    time: DateTime<Utc>,
+) -> Result<Vec<(u32, u64)>, JournalError> {
+    search(executor, None, time).await
+}
+
+async fn search(
+    executor: impl PgExecutor<'_>,
+    partition: Option<u32>,
+    time: DateTime<Utc>,
+) -> Result<Vec<(u32, u64)>, JournalError> {
+    let partition = partition.map(|number| i32::try_from(number).unwrap_or(i32::MAX));
+    let rows: Vec<(i32, i64)> = sqlx::query_as(POSITIONS_AT)
+        .bind(partition)
         .bind(time)
-        .fetch_optional(executor)
+        .fetch_all(executor)
         .await
         .map_err(read_error)?;
-    position.map_or(Ok(0), unsigned)
+    let place = |(partition, position)| Ok((unsigned(partition)?, unsigned(position)?));
+    rows.into_iter().map(place).collect()
 }
 
 /// The sequence of a stream's last event up to a position of its partition; 0 if there is none.
@@ -136,19 +158,23 @@ pub fn telling_statement() -> String {
     )
 }
 
-/// What is wanted lies between `low` and `high`, both included.
-const POSITION_AT: &str = "
-WITH RECURSIVE search (low, high) AS (
-  SELECT 0::bigint, p.head_position FROM partitions p WHERE p.partition = $1
+/// Of one partition, or of all. By bisection, because time never runs backwards in a partition: thirty
+/// look-ups of the index among a billion events. What is wanted lies between `low` and `high`, both
+/// included.
+const POSITIONS_AT: &str = "
+WITH RECURSIVE search (partition, low, high) AS (
+  SELECT p.partition, 0::bigint, p.head_position FROM partitions p
+   WHERE $1::integer IS NULL OR p.partition = $1
   UNION ALL
-  SELECT CASE WHEN m.recorded_at <= $2 THEN m.position ELSE s.low END,
+  SELECT s.partition,
+         CASE WHEN m.recorded_at <= $2 THEN m.position ELSE s.low END,
          CASE WHEN m.recorded_at <= $2 THEN s.high ELSE m.position - 1 END
     FROM search s
    CROSS JOIN LATERAL (SELECT e.position, e.recorded_at FROM events e
-                        WHERE e.partition = $1 AND e.position = (s.low + s.high + 1) / 2
+                        WHERE e.partition = s.partition AND e.position = (s.low + s.high + 1) / 2
                         LIMIT 1) AS m
    WHERE s.low < s.high)
-SELECT s.low FROM search s WHERE s.low = s.high";
+SELECT s.partition, s.low FROM search s WHERE s.low = s.high ORDER BY s.partition";
 
 /// The same within a stream.
 pub const LAST_AT: &str = "

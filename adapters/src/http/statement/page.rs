@@ -7,6 +7,7 @@ use florin_projections::history::{Entry, Kind};
 
 use super::Written;
 use crate::http::problem::Problem;
+use crate::moment::place;
 
 #[derive(Template)]
 #[template(path = "statement.html", whitespace = "minimize")]
@@ -90,7 +91,7 @@ pub(super) fn page(written: &Written<'_>) -> Result<String, Problem> {
         count: totals.money_in.1 + totals.money_out.1,
         closing: totals.closing.to_string(),
         lines: statement.entries.iter().map(Line::from).collect(),
-        position: format!("{}-{}", wallet.partition, statement.at.position),
+        position: place(wallet.partition, statement.at.position),
         stale_since: statement.at.stale_since.map(shown),
     };
     page.render().map_err(|error| {
