@@ -15,6 +15,7 @@ import tempfile
 import time
 import urllib.parse
 
+from . import unbroken
 from .heavy import FILL_CONNECTIONS, HOT_WALLET, need_room, settle
 from .load import Load, Nothing, grow, measure, quantile
 from .programs import Failure, Meter, end, memory_mb, start
@@ -129,6 +130,8 @@ def journal(stack, options, report):
         yield "the whole journal", _whole(stack, options, report, grown)
         if _is_there(stack, ["rebuild"]):
             yield "the service during a rebuild", _beside(stack, options, report)
+            yield "a whole rebuild under load", unbroken.rebuild(
+                stack, _environment(stack), report)
         else:
             yield "the service during a rebuild", Outcome([], table=f"rebuild: {MISSING}")
 
