@@ -1,15 +1,17 @@
 //! `florin events`: the journal, or one stream of it, as it is recorded; with `--follow` also what comes.
 //!
 //! Who follows waits for notifications of Postgres and looks by itself twice a second; nothing is missed
-//! and nothing comes twice, because positions are counted. A wallet or a transfer is read by its own
-//! stream, however long the journal around it is.
+//! and nothing comes twice, because positions are counted, and a Postgres that is away is waited for. A
+//! wallet or a transfer is read by its own stream, however long the journal around it is.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chrono::SecondsFormat;
 use clap::Args;
+use florin_application::journal::JournalError;
 use florin_application::{Clock as _, Journal as _};
 use florin_domain::WalletId;
 use florin_domain::journal::RecordedEvent;
@@ -34,6 +36,9 @@ use crate::postgres::heads::{Heads, POLL};
 use crate::postgres::past::{self, Stream};
 use crate::postgres::scan::{Range, Scan};
 use crate::postgres::{PostgresJournal, follow};
+
+/// The first and the longest wait for a Postgres that is away, for those who follow.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Which events.
 #[derive(Debug, Args)]
@@ -131,7 +136,9 @@ async fn whole(args: &EventsArgs) -> Result<(), Failure> {
         let mut is_any = false;
         for (partition, end) in &mut ends {
             while *end < heads.head(*partition) {
-                let events = follow::page(journal.pool(), *partition, *end, follow::PAGE).await?;
+                let page =
+                    async || follow::page(journal.pool(), *partition, *end, follow::PAGE).await;
+                let events = patiently(page).await?;
                 let Some(last) = events.last() else { break };
                 *end = last.position;
                 printer.print(&events)?;
@@ -167,7 +174,11 @@ async fn one(args: &EventsArgs, stream: &Stream) -> Result<(), Failure> {
     loop {
         // What is appended after this look is beyond it, and wakes whoever waits.
         let seen = heads.as_ref().map_or(0, |heads| heads.head(partition));
-        let events = past::page(pool, stream, after, up_to).await?;
+        let page = async || past::page(pool, stream, after, up_to).await;
+        let events = match heads {
+            Some(_) => patiently(page).await?,
+            None => page().await?,
+        };
         after = events.last().map_or(after, |last| last.sequence);
         printer.print(&events)?;
         if events.len() as u64 == past::PAGE {
@@ -175,6 +186,23 @@ async fn one(args: &EventsArgs, stream: &Stream) -> Result<(), Failure> {
         }
         let Some(heads) = &mut heads else { return Ok(()) };
         heads.beyond(partition, seen).await;
+    }
+}
+
+/// Whoever follows outlives a Postgres that is away, and says that it is.
+async fn patiently<T>(
+    mut read: impl AsyncFnMut() -> Result<T, JournalError>,
+) -> Result<T, JournalError> {
+    let mut wait = BACKOFF.0;
+    loop {
+        match read().await {
+            Err(JournalError::Unavailable(cause)) => {
+                tracing::warn!(%cause, "waiting for Postgres");
+                sleep(wait).await;
+                wait = (wait * 2).min(BACKOFF.1);
+            }
+            read => return read,
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! `florin events`.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use florin_domain::journal::{EVENT_TYPES, RecordedEvent};
 use florin_domain::partition_of;
 use florin_tests::ask::{deposit, id, id_in, open, request, transfer, transferred};
+use florin_tests::own_postgres::OwnPostgres;
 use florin_tests::process::{command, signal};
-use florin_tests::store::{DEADLINE, Store};
+use florin_tests::store::{DEADLINE, Store, eventually};
 use florin_tests::turmoil::turmoil;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
@@ -188,6 +191,56 @@ async fn who_follows_a_wallet_sees_its_events_and_no_others() {
         assert_eq!(following.places(1).await, [(0, position)]);
     }
     following.interrupt().await;
+}
+
+#[tokio::test]
+async fn who_follows_outlives_postgres_and_misses_nothing() {
+    let postgres = OwnPostgres::start().await;
+    let store = postgres.store(1).await;
+    store.process().submit(request(deposit(&id("alice"), "1"))).await.unwrap();
+    let mut following = [&[][..], &["--wallet", "alice"]].map(|of| Following::start(&store, of));
+    for one in &mut following {
+        assert_eq!(one.places(2).await, [(0, 1), (0, 2)]);
+    }
+    let is_over = AtomicBool::new(false);
+    let depositing = async {
+        let ledger = store.process();
+        while !is_over.load(Ordering::Relaxed) {
+            // While Postgres is away there is no answer but that.
+            let _ = ledger.submit(request(deposit(&id("alice"), "1"))).await;
+        }
+    };
+    let killing = async {
+        for _ in 0..3 {
+            let before = head(&store).await;
+            eventually("deposits are appended", async || match head(&store).await {
+                now if now > before + 50 => Ok(()),
+                now => Err(now),
+            })
+            .await;
+            postgres.kill_hard().await;
+            postgres.restart().await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(depositing, killing);
+    let all: Vec<(u64, u64)> = (3..=head(&store).await).map(|position| (0, position)).collect();
+    for mut one in following {
+        assert_eq!(one.places(all.len()).await, all);
+        one.interrupt().await;
+    }
+    postgres.stop().await;
+}
+
+/// How far the journal is, by whoever is asked once Postgres is there.
+async fn head(store: &Store) -> u64 {
+    let Store::Postgres(_, urls) = store else { panic!("it is not in Postgres") };
+    let head = "SELECT head_position FROM partitions";
+    let ask = async || -> Result<i64, sqlx::Error> {
+        let mut connection = PgConnection::connect(&urls.service).await?;
+        sqlx::query_scalar(head).fetch_one(&mut connection).await
+    };
+    eventually("Postgres is there", ask).await.try_into().unwrap()
 }
 
 #[tokio::test]
