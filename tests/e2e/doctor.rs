@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use florin_adapters::nats::stream::{LEDGER, StreamSettings, ensure};
 use florin_application::journal::Head;
+use florin_projections::generation::Turn;
+use florin_projections::models;
 use florin_tests::ask::{deposit, id, id_in, request};
 use florin_tests::batches::{departure, opening};
 use florin_tests::lag::{read_models_behind, relays_behind};
@@ -92,7 +94,15 @@ async fn a_deployment_that_works_has_no_problem() {
 
 /// How it is broken, which check finds it, how bad it is, what it says, what mends it, and how it is
 /// mended.
-const BREAKS: [(&str, &str, &str, &str, &str, &str); 13] = [
+const BREAKS: [(&str, &str, &str, &str, &str, &str); 14] = [
+    (
+        "CREATE SCHEMA florin_next_balance",
+        "rebuilds",
+        "warning",
+        "balance",
+        "florin rebuild balance",
+        "DROP SCHEMA florin_next_balance",
+    ),
     (
         "ALTER TABLE events DISABLE TRIGGER events_are_immutable",
         "trigger events_are_immutable",
@@ -227,6 +237,23 @@ async fn whatever_is_broken_is_found_with_what_mends_it() {
     let said = of(service, &[], "Postgres").await;
     assert!(said[1] == "problem" && said[2].starts_with("cannot be reached"), "{said:?}");
     postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_is_left_behind_once_nobody_works_on_it() {
+    let store = Store::postgres(1).await;
+    let (service, admin) = urls(&store);
+    let mut connection = PgConnection::connect(admin).await.unwrap();
+    sqlx::raw_sql("CREATE SCHEMA florin_next_stats").execute(&mut connection).await.unwrap();
+    let model = &models::named("stats").unwrap()[0];
+    let turn = Turn::take(connection, &**model).await.unwrap();
+    assert_eq!(of(service, &[], "rebuilds").await[1], "ok");
+    turn.end().await.unwrap();
+    eventually("its right is given back", async || {
+        let said = of(service, &[], "rebuilds").await;
+        if said[1] == "warning" { Ok(()) } else { Err(said) }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //! | `postgres` | version, what makes a commit durable, connections, clock, size |
 //! | `schema` | migrations, the triggers that keep history as it is |
 //! | `rights` | what the service's role may do: what the migrations grant, and nothing else |
-//! | `work` | read models, dead letters, leases, the relay, transfers |
+//! | `work` | read models, dead letters, leases, the relay, transfers, rebuilds |
 //! | `nats` | the server, JetStream, the streams and who reads them |
 //!
 //! Each check is a function of its own that changes nothing, and says what it found; what follows from

@@ -22,6 +22,7 @@ pub(super) async fn examine(connection: &mut PgConnection) -> Result<Vec<Finding
     findings.push(relay(connection, now).await?);
     findings.push(letters(connection).await?);
     findings.push(transfers(connection, now).await?);
+    findings.push(rebuilds(connection).await?);
     Ok(findings)
 }
 
@@ -173,6 +174,34 @@ async fn transfers(
             "start `florin serve` or `florin worker`: each carries them on",
         ),
         None => Finding::ok("transfers", format!("{count} are under way")),
+    })
+}
+
+/// What rebuilds have left that nobody works on: the right to work on a model is a lock (see `Turn`).
+async fn rebuilds(connection: &mut PgConnection) -> Result<Finding, sqlx::Error> {
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM (SELECT substr(nspname, length('florin_next_') + 1) AS name
+                             FROM pg_namespace WHERE starts_with(nspname, 'florin_next_')) AS left_over
+          WHERE NOT EXISTS (SELECT FROM pg_locks l
+                             WHERE l.locktype = 'advisory'
+                               AND l.database = (SELECT oid FROM pg_database
+                                                  WHERE datname = current_database())
+                               AND l.classid = (hashtext('florin generation')::bigint & x'ffffffff'::bigint)
+                               AND l.objid = (hashtext(name)::bigint & x'ffffffff'::bigint))
+          ORDER BY name",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(match left.first() {
+        None => Finding::ok("rebuilds", "none was left behind"),
+        Some(first) => Finding::warning(
+            "rebuilds",
+            format!("one was interrupted, or found a difference: {}", left.join(", ")),
+            format!(
+                "`florin rebuild {first}` goes on with it, and DROP SCHEMA florin_next_{first} CASCADE \
+                 gives it up"
+            ),
+        ),
     })
 }
 
