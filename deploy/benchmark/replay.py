@@ -5,6 +5,7 @@ Every verb is a process of the measured program, with the stack at rest beside i
 program does not have is said to be missing, and the others are measured all the same.
 """
 
+import dataclasses
 import json
 import math
 import os
@@ -18,7 +19,7 @@ import urllib.parse
 from . import unbroken
 from .heavy import FILL_CONNECTIONS, HOT_WALLET, need_room, settle
 from .load import Load, Nothing, grow, measure, quantile
-from .programs import Failure, Meter, end, memory_mb, start
+from .programs import Failure, Meter, end, memory_mb, run, start
 from .report import Figure, Outcome, table, up
 from .throughput import BYTES_AN_EVENT, BYTES_BESIDE, TRANSFERS, WALLETS, load_of, open_wallets
 from .watch import MODELS, RELAY, Places
@@ -29,8 +30,14 @@ VERB_DEADLINE_S = 3 * 3600
 LOOK_EVERY_S = 0.05
 HEAD_LOOK_EVERY_S = 0.5
 MEMORY_TARGET_MB = 300
-# Beside the journal: a second generation of every read model, and a file of all events.
-MORE_BYTES_AN_EVENT = 2_000
+# Beside the journal: a second generation of every read model, or a file of all events and a second
+# journal.
+MORE_BYTES_AN_EVENT = 2_500
+# Verbs that have verbs.
+GROUPS = ("fraud", "snapshot")
+# Where the read models are put as they were, and the journal once more.
+PAST, IMPORTED = "as_it_was", "imported"
+MIGRATED_S = 60
 
 # Other thresholds than the live ones, so that there is something to compare.
 CANDIDATE = "[rules.manyReceivers]\ncount = 8\nwindowSeconds = 120\n"
@@ -66,18 +73,18 @@ def _is_there(stack, verb):
     return subprocess.run(help_of, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
 
 
-def _run(stack, arguments):
+def _run(stack, verb):
     """Runs a verb to its end. Its memory is looked at while it runs: what the kernel says after its
     end is never less than this process had when it started it."""
     with tempfile.TemporaryFile() as complaints, Meter(stack.pid) as meter:
         begun, memory = time.monotonic(), 0.0
-        process = start([stack.florin, *arguments], stdout=subprocess.DEVNULL, stderr=complaints,
-                        env=_environment(stack))
+        process = start([stack.florin, *verb.words], stdout=subprocess.DEVNULL, stderr=complaints,
+                        env=verb.environment(stack))
         try:
             while process.poll() is None:
                 memory = max(memory, _memory(process.pid))
                 if time.monotonic() > begun + VERB_DEADLINE_S:
-                    raise Failure(f"florin {arguments[0]} did not end within {VERB_DEADLINE_S} s")
+                    raise Failure(f"florin {verb.name} did not end within {VERB_DEADLINE_S} s")
                 time.sleep(LOOK_EVERY_S)
             seconds = time.monotonic() - begun
         finally:
@@ -94,20 +101,62 @@ def _memory(pid):
         return 0.0  # It has just ended.
 
 
+@dataclasses.dataclass(frozen=True)
+class _Verb:
+    name: str
+    words: list
+    # Events/s.
+    target: int = None
+    # What is done before each round.
+    before: list = ()
+    # Where it works, if not on the ledger.
+    database: str = None
+
+    def prepare(self, stack):
+        for step in self.before:
+            step(stack)
+
+    def environment(self, stack):
+        if self.database is None:
+            return _environment(stack)
+        return _environment(stack) | {"DATABASE_ADMIN_URL": stack.admin_url(self.database)}
+
+
 def _verbs(stack, directory):
-    """Name, arguments, target in events/s, and the file that it writes."""
     candidate = os.path.join(directory, "candidate.toml")
     with open(candidate, "w", encoding="utf-8") as file:
         file.write(CANDIDATE)
     written = os.path.join(directory, "journal.jsonl")
+    head = stack.sql("SELECT string_agg(partition || '-' || head_position, ',') FROM partitions")
+
+    def again(stack):
+        if os.path.exists(written):
+            os.remove(written)
+
+    def without_past(stack):
+        stack.sql(f"DROP SCHEMA IF EXISTS {PAST} CASCADE")
+
+    def empty_ledger(stack):
+        stack.sql(f"DROP DATABASE IF EXISTS {IMPORTED}")
+        stack.sql(f"CREATE DATABASE {IMPORTED}")
+        migrate = [stack.florin, "migrate", "--partitions", str(head.count(",") + 1)]
+        run(migrate, MIGRATED_S, env=importing.environment(stack))
+
+    importing = _Verb("import", ["import", written], before=[empty_ledger], database=IMPORTED)
     return (
         # The stream gives its messages one by one, at a tenth of the pace of the journal.
-        ("verify", ["verify", "--no-stream"], 250_000, None),
-        ("verify, and the stream", ["verify"], None, None),
-        ("fraud backtest", ["fraud", "backtest", "--rules", candidate], None, None),
-        ("export", ["export", "--format", "jsonl", "--out", written], None, written),
-        ("rebuild balance", ["rebuild", "balance", "--clean"], 300_000, None),
-        ("rebuild all", ["rebuild", "all", "--clean"], 100_000, None),
+        _Verb("verify", ["verify", "--no-stream"], 250_000),
+        _Verb("verify, and the stream", ["verify"]),
+        _Verb("fraud backtest", ["fraud", "backtest", "--rules", candidate]),
+        _Verb("events", ["events", "--json"]),
+        _Verb("checkpoint", ["checkpoint"]),
+        _Verb("snapshot rebuild", ["snapshot", "rebuild"]),
+        _Verb("rebuild balance", ["rebuild", "balance", "--clean"], 300_000),
+        _Verb("rebuild all", ["rebuild", "all", "--clean"], 100_000),
+        _Verb("as-of", ["as-of", head, "--into", PAST], before=[without_past]),
+        _Verb("export", ["export", "--format", "jsonl", "--out", written],
+              before=[without_past, again]),
+        importing,
     )
 
 
@@ -153,16 +202,14 @@ def _with_read_models(stack):
 def _whole(stack, options, report, grown):
     runs, missing = {}, []
     with tempfile.TemporaryDirectory(dir=os.path.dirname(stack.directory)) as directory:
-        for name, arguments, target, written in _verbs(stack, directory):
-            if not _is_there(stack, arguments[:2] if arguments[0] == "fraud" else arguments[:1]):
-                missing.append(name)
-                report(f"{name}: {MISSING}")
+        for verb in _verbs(stack, directory):
+            if not _is_there(stack, verb.words[:2] if verb.words[0] in GROUPS else verb.words[:1]):
+                missing.append(verb.name)
+                report(f"{verb.name}: {MISSING}")
                 continue
-            runs[name] = (target, [])
-            for number in range(1, options.rounds + 1):
-                if written and os.path.exists(written):
-                    os.remove(written)
-                runs[name][1].append(_cell(stack, name, number, arguments, report))
+            cells = [_cell(stack, verb, number, report) for number in range(1, options.rounds + 1)]
+            runs[verb.name] = (verb.target, cells)
+        stack.sql(f"DROP DATABASE IF EXISTS {IMPORTED}")
     figures = []
     for name, (target, its) in runs.items():
         figures.append(Figure(f"florin {name}, events/s", [cell["rate"] for cell in its], "≥",
@@ -179,13 +226,15 @@ def _whole(stack, options, report, grown):
     return Outcome(figures, cells, table=_verbs_table(runs, missing))
 
 
-def _cell(stack, name, number, arguments, report):
+def _cell(stack, verb, number, report):
+    name = verb.name
+    verb.prepare(stack)
     # What the last one left to be written is not to slow this one down.
     stack.sql("CHECKPOINT")
     os.sync()
     stack.rest()
     events = stack.events()
-    ran = _run(stack, arguments)
+    ran = _run(stack, verb)
     problems = []
     if ran.code != 0:
         problems.append(f"florin {name} ended with {ran.code}: {ran.complaint}")

@@ -280,6 +280,9 @@ async fn finish(connection: &mut PgConnection, end: &End) -> Result<(), ImportEr
     .bind(hashes)
     .execute(&mut *connection)
     .await?;
+    // Postgres takes a table for empty that it has not looked at since, and would walk through all
+    // events for each key.
+    connection.execute("ANALYZE events, idempotency_keys").await?;
     let astray: Option<(String, String)> = sqlx::query_as(
         "SELECT k.wallet_id, k.request_id FROM idempotency_keys k
           WHERE k.transfer_id IS NOT NULL

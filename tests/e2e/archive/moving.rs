@@ -101,6 +101,26 @@ async fn a_ledger_moves_byte_for_byte_in_either_form() {
     }
 }
 
+/// Else the first statements on it would be planned as if it were empty.
+#[tokio::test]
+async fn a_ledger_that_was_moved_is_known_to_the_planner_at_once() {
+    let store = busy(1).await;
+    let (there, dir) = (empty(1).await, TempDir::new().unwrap());
+    let file = dir.path().join("ledger.jsonl");
+    std::fs::write(&file, exported(urls(&store), "jsonl").await).unwrap();
+    assert_eq!(import(&there, &file, &[]).await.code, Some(0));
+    let mut connection = PgConnection::connect(&there.service).await.unwrap();
+    for table in ["events", "idempotency_keys"] {
+        let select = format!(
+            "SELECT (SELECT count(*) FROM {table}), reltuples::bigint FROM pg_class
+              WHERE oid = '{table}'::regclass"
+        );
+        let (rows, known): (i64, i64) =
+            sqlx::query_as(&select).fetch_one(&mut connection).await.unwrap();
+        assert!(rows > 0 && known == rows, "{table} has {rows} rows, and {known} are known");
+    }
+}
+
 #[tokio::test]
 async fn a_request_that_is_sent_again_after_the_move_has_no_second_effect() {
     let (dir, store) = (TempDir::new().unwrap(), Store::postgres(4).await);
