@@ -19,6 +19,7 @@
 //! where it broke off. Source of the format:
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ops::Range;
 
@@ -26,6 +27,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::Response;
+use florin_application::journal::JournalError;
 use florin_domain::WalletId;
 use florin_domain::event_metadata::EventMetadata;
 use florin_domain::journal::RecordedEvent;
@@ -118,26 +120,37 @@ impl Wish {
     /// The events of the ledger, or of a part of it.
     pub(super) fn of_events(api: &Api, uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
         let given: EventParameters = parameters(uri)?;
-        let all = api.live.partitions();
-        let wallet: Option<WalletId> = parsed("wallet", given.wallet)?;
-        let named: Option<u32> = parsed("partition", given.partition)?;
-        if let Some(partition) = named.filter(|partition| *partition >= all) {
-            let why = format_args!("there is no partition {partition}: say 0 to {}", all - 1);
+        let wanted = wanted(api, given.types, given.wallet, given.partition)?;
+        let last = Last::of(headers, given.last_event_id.as_deref(), &wanted.partitions)?;
+        Ok(Self { wanted, last })
+    }
+}
+
+/// Which events are wanted, of what is written in a query.
+pub(super) fn wanted(
+    api: &Api,
+    types: Option<String>,
+    wallet: Option<String>,
+    partition: Option<String>,
+) -> Result<Wanted, Problem> {
+    let all = api.live.partitions();
+    let wallet: Option<WalletId> = parsed("wallet", wallet)?;
+    let named: Option<u32> = parsed("partition", partition)?;
+    if let Some(partition) = named.filter(|partition| *partition >= all) {
+        let why = format_args!("there is no partition {partition}: say 0 to {}", all - 1);
+        return Err(invalid("partition", why));
+    }
+    let lies = wallet.as_ref().map(|wallet| api.reads.partition_of(wallet));
+    let partitions = match (named, lies) {
+        (Some(named), Some(lies)) if named != lies => {
+            let why = format_args!("the wallet lies in partition {lies}: leave it out");
             return Err(invalid("partition", why));
         }
-        let lies = wallet.as_ref().map(|wallet| api.reads.partition_of(wallet));
-        let partitions = match (named, lies) {
-            (Some(named), Some(lies)) if named != lies => {
-                let why = format_args!("the wallet lies in partition {lies}: leave it out");
-                return Err(invalid("partition", why));
-            }
-            (Some(one), _) | (None, Some(one)) => one..one + 1,
-            (None, None) => 0..all,
-        };
-        let types = parsed("type", given.types)?.unwrap_or_default();
-        let last = Last::of(headers, given.last_event_id.as_deref(), &partitions)?;
-        Ok(Self { wanted: Wanted { wallet, partitions, types }, last })
-    }
+        (Some(one), _) | (None, Some(one)) => one..one + 1,
+        (None, None) => 0..all,
+    };
+    let types = parsed("type", types)?.unwrap_or_default();
+    Ok(Wanted { wallet, partitions, types })
 }
 
 impl Last {
@@ -183,10 +196,7 @@ fn wrong((member, name): (&'static str, &'static str), why: &str) -> Problem {
 
 /// Opens a stream. It begins after what the client has, or else now.
 pub(super) async fn open(api: &Api, wish: Wish) -> Result<Response, Problem> {
-    let now = api.live.now().await.map_err(|error| {
-        tracing::warn!(target: "http", %error, "the journal cannot be followed");
-        Problem::unfollowed()
-    })?;
+    let now = api.live.now().await.map_err(|error| unfollowed(&error))?;
     let partitions = wish.wanted.partitions.clone();
     let ends: Vec<u64> =
         partitions.clone().filter_map(|number| now.get(number as usize).copied()).collect();
@@ -206,6 +216,12 @@ pub(super) async fn open(api: &Api, wish: Wish) -> Result<Response, Problem> {
     };
     let stream = api.live.open(wish.wanted, &begins, &now).map_err(|full| too_many(&full))?;
     Ok(response(stream, &pairs(&partitions, &begins)))
+}
+
+/// The journal cannot be read now.
+pub(super) fn unfollowed(error: &JournalError) -> Problem {
+    tracing::warn!(target: "http", %error, "the journal cannot be followed");
+    Problem::unfollowed()
 }
 
 fn pairs(partitions: &Range<u32>, positions: &[u64]) -> Vec<(u32, u64)> {
@@ -374,31 +390,36 @@ pub(super) struct EventAnswer<'a> {
     recorded_at: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<types::RequestKey>)]
-    request_id: Option<&'a str>,
+    request_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> From<&'a RecordedEvent> for EventAnswer<'a> {
+    fn from(event: &'a RecordedEvent) -> Self {
+        let metadata = EventMetadata::read(&event.metadata);
+        let id = Some(&*event.aggregate_id);
+        let is_of_wallet = event.aggregate_type == "Wallet";
+        Self {
+            id: place(event.partition, event.position),
+            event_type: &event.event_type,
+            event_version: &event.event_version,
+            version: event.sequence,
+            wallet_id: id.filter(|_| is_of_wallet),
+            transfer_id: id.filter(|_| !is_of_wallet),
+            payload: payload(event),
+            balance: event.balance,
+            partition: event.partition,
+            position: event.position,
+            recorded_at: Time(event.recorded_at),
+            // Of money that came in, the key is that of whoever sent it.
+            request_id: metadata.request_id.filter(|_| event.event_type != "FundsCredited"),
+        }
+    }
 }
 
 /// Name and data of an event, the same for all who read it; its id is the reader's own.
 fn event_text(event: &RecordedEvent) -> Bytes {
-    let metadata = EventMetadata::read(&event.metadata);
-    let id = Some(&*event.aggregate_id);
-    let is_of_wallet = event.aggregate_type == "Wallet";
-    let answer = EventAnswer {
-        id: place(event.partition, event.position),
-        event_type: &event.event_type,
-        event_version: &event.event_version,
-        version: event.sequence,
-        wallet_id: id.filter(|_| is_of_wallet),
-        transfer_id: id.filter(|_| !is_of_wallet),
-        payload: payload(event),
-        balance: event.balance,
-        partition: event.partition,
-        position: event.position,
-        recorded_at: Time(event.recorded_at),
-        // Of money that came in, the key is that of whoever sent it.
-        request_id: metadata.request_id.as_deref().filter(|_| event.event_type != "FundsCredited"),
-    };
     let mut text = Vec::new();
-    write_named(&event.event_type, &answer, &mut text);
+    write_named(&event.event_type, &EventAnswer::from(event), &mut text);
     text.into()
 }
 

@@ -22,6 +22,7 @@
 //! | `kept` | what is on record for a key, as JSON |
 //! | `negotiate` | which of several media types an answer has |
 //! | `live` | streams of events: what is asked of them, and as server-sent events |
+//! | `events` | pages of events: what is asked of them, and as JSON |
 //! | `standings` | how far the read models are, as JSON |
 //! | `alerts` | the alerts of the fraud rules: what is asked of them, and as JSON |
 //! | `dead_letters` | what read models could not apply: what is asked of it, and as JSON |
@@ -52,6 +53,7 @@ mod client_address;
 mod code;
 pub(crate) mod dead_letters;
 mod edge;
+mod events;
 mod fields;
 mod guard;
 mod health;

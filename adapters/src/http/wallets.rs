@@ -164,8 +164,12 @@ pub(super) struct ListAnswer<'a> {
 
 /// A page of the list.
 pub(super) fn list(list: &WalletList) -> Result<Response, Problem> {
+    let answers = list.wallets.iter().map(|row| {
+        let stale_since = list.stale_since.get(&row.wallet_id).copied().map(Time);
+        WalletAnswer { stale_since, ..WalletAnswer::from(row) }
+    });
     let body = ListAnswer {
-        data: list.wallets.iter().map(WalletAnswer::from).collect(),
+        data: answers.collect(),
         next_cursor: list.next.as_deref(),
         has_more: list.next.is_some(),
     };

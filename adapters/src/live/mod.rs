@@ -24,6 +24,7 @@
 mod catch_up;
 mod event;
 mod follow;
+mod page;
 mod partition;
 mod reader;
 mod stream;
@@ -44,6 +45,7 @@ use follow::Followers;
 use partition::Partition;
 
 pub use event::LiveEvent;
+pub use page::Page;
 pub use stream::{End, Step, Stream};
 pub use types::Types;
 pub use wanted::Wanted;

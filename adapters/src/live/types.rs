@@ -35,6 +35,11 @@ impl FromStr for Types {
 }
 
 impl Types {
+    /// Their names; none where all are meant.
+    pub(super) fn names(&self) -> Option<&[&'static str]> {
+        self.0.as_deref()
+    }
+
     /// Whether an event is of one of them.
     pub fn include(&self, event: &RecordedEvent) -> bool {
         self.0.as_ref().is_none_or(|types| types.contains(&&*event.event_type))

@@ -42,6 +42,36 @@ pub async fn page(
     rows.iter().map(recorded).collect()
 }
 
+/// The events of a partition after a position and up to another one, in order, at most `limit`; of
+/// some types, or of all.
+///
+/// # Errors
+/// [`JournalError`] when Postgres is away or an event cannot be read.
+pub async fn page_of(
+    executor: impl PgExecutor<'_>,
+    partition: u32,
+    (after, up_to): (u64, u64),
+    types: Option<&[&str]>,
+    limit: u32,
+) -> Result<Vec<RecordedEvent>, JournalError> {
+    let statement = format!(
+        "SELECT {COLUMNS} FROM events e
+          WHERE e.partition = $1 AND e.position > $2 AND e.position <= $3
+            AND ($4::text[] IS NULL OR e.event_type = ANY($4))
+          ORDER BY e.position LIMIT $5"
+    );
+    let rows = sqlx::query(&statement)
+        .bind(i32::try_from(partition).unwrap_or(i32::MAX))
+        .bind(signed(after))
+        .bind(signed(up_to))
+        .bind(types)
+        .bind(i64::from(limit))
+        .fetch_all(executor)
+        .await
+        .map_err(read_error)?;
+    rows.iter().map(recorded).collect()
+}
+
 /// The events of a partition at these positions, in no order. A row that is no event is an error.
 ///
 /// # Errors

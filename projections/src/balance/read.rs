@@ -1,5 +1,9 @@
 //! What clients ask of the wallets.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use florin_domain::wallet::Status;
 use florin_domain::{Currency, WalletId};
 use rust_decimal::Decimal;
@@ -74,6 +78,8 @@ pub struct WalletList {
     pub next: Option<String>,
     /// Where the model is in every partition: the list is of one moment.
     pub positions: Vec<(u32, u64)>,
+    /// Of the wallets that are parked, since when they lack events.
+    pub stale_since: HashMap<Arc<str>, DateTime<Utc>>,
 }
 
 /// The wallets after an id (the first ones without), in the order of their ids.
@@ -99,14 +105,23 @@ pub async fn list(
         .bind(fetched)
         .fetch_all(executor)
         .await?;
-    let mut list = WalletList { wallets: Vec::new(), next: None, positions: Vec::new() };
+    let mut list = WalletList {
+        wallets: Vec::new(),
+        next: None,
+        positions: Vec::new(),
+        stale_since: HashMap::new(),
+    };
     if let Some(first) = rows.first() {
         list.positions = positions(first)?;
         list.next = first.try_get("scanned_to")?;
     }
     for row in &rows {
         if row.try_get::<Option<&str>, _>("wallet_id")?.is_some() {
-            list.wallets.push(WalletRow::from_row(row)?);
+            let wallet = WalletRow::from_row(row)?;
+            if let Some(since) = row.try_get("stale_since")? {
+                list.stale_since.insert(Arc::clone(&wallet.wallet_id), since);
+            }
+            list.wallets.push(wallet);
         }
     }
     if list.wallets.len() > limit {
@@ -135,6 +150,9 @@ page AS (
      AND ($5::numeric IS NULL OR s.balance >= $5) AND ($6::numeric IS NULL OR s.balance <= $6)
    ORDER BY s.wallet_id LIMIT $8)
 SELECT at.*, page.*,
+       (SELECT p.since FROM parked_wallets p
+         WHERE p.projection = 'balance' AND p.partition = page.partition
+           AND p.wallet_id = page.wallet_id) AS stale_since,
        (SELECT max(e.wallet_id) FROM
          (SELECT s.wallet_id FROM scan s UNION ALL SELECT o.wallet_id FROM owned o) AS e
         HAVING count(*) = $7) AS scanned_to

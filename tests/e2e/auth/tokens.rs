@@ -33,6 +33,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("get_key", "wallet:read ledger:read"),
     ("get_operation", "wallet:read ledger:read"),
     ("get_free_key", "wallet:read ledger:read"),
+    ("list_events", "ledger:read"),
     ("stream_events", "ledger:read"),
     ("get_trial_balance", "ledger:read"),
     ("get_users_wallet", ""),

@@ -18,7 +18,7 @@ const LANES: u64 = 8;
 
 const METHODS: [&str; 8] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "BREW", "get"];
 
-const PATHS: [&str; 22] = [
+const PATHS: [&str; 23] = [
     "/wallets",
     "/wallets/~",
     "/wallets/~/deposit",
@@ -32,6 +32,7 @@ const PATHS: [&str; 22] = [
     "/wallets/~/stream",
     "/wallet/~",
     "/v1/wallets/~",
+    "/events",
     "/events/stream",
     "/transfers",
     "/transfers/~",

@@ -2,6 +2,7 @@
 
 mod many;
 mod outages;
+mod pages;
 mod resuming;
 mod slow;
 mod streams;

@@ -21,6 +21,7 @@ mod history;
 mod list_alerts;
 mod list_calls;
 mod list_dead_letters;
+mod list_events;
 mod list_wallets;
 mod livez;
 mod open;
@@ -133,6 +134,7 @@ pub(super) fn table() -> Vec<Row> {
         row(routes!(get_free_key::get), Access::READ, &[KEY]),
         row(routes!(get_operation::get), Access::READ, &[LEDGER, OPERATION]),
         row(routes!(trial_balance::get), LEDGER_READ, &[READ, REPORT]),
+        row(routes!(list_events::get), LEDGER_READ, &[&[Code::InvalidParameter]]),
         row(routes!(stream_events::get), LEDGER_READ, &[STREAM]),
         of_then(routes!(list_alerts::get), OPS, &[READ]),
         of_then(routes!(get_alert::get), OPS, &[READ, ALERT]),
