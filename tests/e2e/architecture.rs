@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use cargo_metadata::MetadataCommand;
 
 /// Each folder, and the folders of this workspace that it depends on.
-const ARROWS: [(&str, &[&str]); 5] = [
+const ARROWS: [(&str, &[&str]); 6] = [
     ("domain", &[]),
     ("application", &["domain"]),
     ("projections", &["domain"]),
     ("adapters", &["application", "domain", "projections"]),
-    ("tests", &["adapters", "application", "domain", "projections"]),
+    // For other services: it knows what they may know, and nothing of how this one works.
+    ("client", &["domain"]),
+    ("tests", &["adapters", "application", "client", "domain", "projections"]),
 ];
 
 /// What reaches the world; only `adapters` may, and the tests of it. (`projections` may speak SQL:

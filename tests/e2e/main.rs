@@ -20,3 +20,4 @@ mod processes;
 mod projections;
 mod proof;
 mod relay;
+mod subscribers;

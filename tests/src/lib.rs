@@ -19,6 +19,7 @@
 //! | [`turmoil`] | a random history |
 //! | [`watch`] | a ledger under the eyes of the fraud rules |
 //! | [`process`] | the program `florin` in processes of its own |
+//! | [`guest`] | a program that is no part of Florin, in a process of its own |
 //! | [`round_robin`] | a load balancer in front of several of them |
 //! | [`monkeys`] | load through HTTP while something happens to the service |
 //! | [`pipeline`] | the whole service in processes of its own, each of which may be killed |
@@ -33,6 +34,7 @@ pub mod event_stream;
 pub mod feed;
 pub mod flawed;
 pub mod fresh_fold;
+pub mod guest;
 pub mod issuer;
 pub mod lag;
 pub mod length;

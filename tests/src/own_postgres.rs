@@ -29,6 +29,11 @@ impl OwnPostgres {
         urls
     }
 
+    /// A database in it that is somebody else's.
+    pub async fn database(&self, name: &str) -> DatabaseUrls {
+        self.server.create_database(name).await.unwrap()
+    }
+
     /// The journal of a ledger in it.
     pub async fn store(&self, partitions: u32) -> Store {
         let urls = self.ledger(partitions).await;

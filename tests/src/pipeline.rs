@@ -10,6 +10,7 @@
 //! moment is not overlooked: a trigger notes it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use florin_adapters::dev::DatabaseUrls;
 use florin_adapters::postgres::connect;
@@ -80,6 +81,11 @@ impl Pipeline {
     /// Where the journal and the read models are.
     pub fn database(&self) -> &DatabaseUrls {
         &self.database
+    }
+
+    /// Where the processes leave what they say.
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
     }
 
     /// As the service's role.
