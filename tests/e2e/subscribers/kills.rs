@@ -14,7 +14,7 @@ use florin_tests::store::{eventually, recorded};
 use sqlx::{PgConnection, PgPool};
 use tokio::time::sleep;
 
-const EFFORT: Effort = Effort { requests: 1_000, concurrency: 16 };
+const EFFORT: Effort = Effort { requests: 2_000, concurrency: 16 };
 
 /// How often it is killed. NATS is killed at a third and at two thirds of them.
 fn kills() -> u32 {
@@ -72,11 +72,14 @@ async fn a_subscriber_that_is_killed_again_and_again_sees_every_event_once_and_i
     let mut running = subscriber(&pipeline, &database.admin);
     begun(&pool).await;
     let (kills, mut seed) = (kills(), 4_711);
+    let (mut last, mut hit_at_work) = (Positions::default(), 0);
     let killing = async {
         for kill in 1..=kills {
             // At another moment each time: while it starts, begins, pulls, saves.
             sleep(Duration::from_millis(50 + random(&mut seed) % 600)).await;
             running.kill_hard().await;
+            let at = positions(&pool).await.unwrap();
+            hit_at_work += u32::from(std::mem::replace(&mut last, at.clone()) != at);
             if kill == kills / 3 || kill == 2 * kills / 3 {
                 pipeline.nats.kill_hard().await;
                 running = subscriber(&pipeline, &database.admin);
@@ -88,6 +91,7 @@ async fn a_subscriber_that_is_killed_again_and_again_sees_every_event_once_and_i
         }
     };
     monkeys_during(&rough(pipeline.url(), "m", EFFORT), killing).await;
+    assert!(hit_at_work > kills / 4, "only {hit_at_work} of {kills} lives did something");
     caught_up(&pipeline, &pool).await;
     assert!(!running.has_ended(), "{}", running.log());
     running.kill_hard().await;
@@ -110,7 +114,7 @@ async fn a_subscriber_that_is_killed_again_and_again_sees_every_event_once_and_i
         assert_eq!(written, expected, "each event of each wallet once, in order");
     }
     assert!(of_wallets.len() > 1_000, "there was a load");
-    println!("{kills} kills, {} events", of_wallets.len());
+    println!("{kills} kills, {hit_at_work} at work, {} events", of_wallets.len());
     pool.close().await;
     pipeline.finish().await;
 }
