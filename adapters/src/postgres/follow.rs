@@ -120,13 +120,16 @@ pub async fn wallet(
     rows.iter().map(recorded).collect()
 }
 
-/// The journal as of one moment. Read partition after partition while others write, it would show a
-/// transfer in one of them that ends in what was read of another one before.
+/// The journal as of one moment, held for as long as it takes. Read partition after partition while
+/// others write, it would show a transfer in one of them that ends in what was read of another one
+/// before.
 ///
 /// # Errors
 /// [`JournalError`] when Postgres is away.
 pub async fn snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgres>, JournalError> {
-    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+                 SET LOCAL statement_timeout = 0;
+                 SET LOCAL idle_in_transaction_session_timeout = 0";
     pool.begin_with(begin).await.map_err(read_error)
 }
 

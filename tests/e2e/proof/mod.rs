@@ -7,7 +7,9 @@ mod stream;
 mod tampering;
 
 use florin_adapters::dev::DatabaseUrls;
+use florin_adapters::postgres::follow;
 use florin_tests::ask::{deposit, id_in, request, transfer};
+use florin_tests::nats::pool;
 use florin_tests::process::{Ran, run};
 use florin_tests::store::Store;
 use serde_json::Value;
@@ -93,4 +95,16 @@ async fn answer_to(store: &Store, tables: &[&str], sql: &str) -> Value {
 async fn number(store: &Store, sql: &str) -> i64 {
     let mut connection = PgConnection::connect(&urls(store).admin).await.unwrap();
     sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+}
+
+/// It may be millions of events long, during which nothing is asked of the moment.
+#[tokio::test]
+async fn the_moment_of_a_proof_lasts_as_long_as_the_proof() {
+    let store = ledger(1).await;
+    let mut moment = follow::snapshot(pool(&store)).await.unwrap();
+    for bound in ["statement_timeout", "idle_in_transaction_session_timeout"] {
+        let select = sqlx::query_scalar("SELECT current_setting($1)").bind(bound);
+        let set: String = select.fetch_one(&mut *moment).await.unwrap();
+        assert_eq!(set, "0", "{bound}");
+    }
 }
