@@ -12,6 +12,7 @@
 //! | `publisher` | many messages in flight, and up to where all are acknowledged |
 //! | `relay` | copies one partition, for as long as it holds the lease |
 //! | `courier` | carries what waits in a table to its streams, for as long as there is any |
+//! | `pull` | a durable consumer of a work queue, which all workers share |
 //! | `outbox` | publishes alerts and dead letters |
 //! | `republish` | publishes a range again |
 //! | `source` | a durable consumer for one projection and partition |
@@ -25,6 +26,7 @@ pub(crate) mod courier;
 pub mod message;
 pub mod outbox;
 pub mod publisher;
+pub(crate) mod pull;
 pub mod relay;
 pub mod republish;
 pub mod source;

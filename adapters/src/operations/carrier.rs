@@ -13,18 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream::Message;
+use async_nats::jetstream::{AckKind, Message};
 use florin_application::Ledger;
 use futures::future::join_all;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::claim::{Claimed, Done, LEASE, claim, save};
-use super::pull::{Pull, acknowledge, operation_of};
 use super::retry::{Retries, Step, step};
+use crate::nats::pull::{Pull, Queue, answer};
+use crate::nats::stream::OPERATIONS;
+use crate::postgres::patience::Patience;
 
 /// How many operations are claimed, submitted and saved together: a quarter of what one append
 /// carries.
@@ -42,8 +44,17 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Postgres is away and nothing would come of it.
 const FINISH_WAIT: Duration = Duration::from_secs(2);
 
-/// The first and the longest wait for Postgres.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// What is pulled: a message is given up with whoever began its operation, and four workers have that
+/// many in hand.
+const QUEUE: Queue = Queue {
+    name: "operations",
+    consumer: "operations",
+    stream: OPERATIONS,
+    subjects: "",
+    kept: None,
+    ack_wait: LEASE,
+    max_ack_pending: 8_192,
+};
 
 /// Who carries out, in this process. Cheap to clone.
 #[derive(Clone)]
@@ -64,7 +75,7 @@ impl Carrier {
 
     /// Carries out for ever. What it has in hand when it is dropped is begun again after the lease.
     pub async fn run(&self) -> Infallible {
-        let mut pull = Pull::new(self.client.clone());
+        let mut pull = Pull::new(self.client.clone(), QUEUE);
         let mut batches = JoinSet::new();
         loop {
             let messages = pull.next(BATCH).await;
@@ -101,14 +112,15 @@ impl Carrier {
         }
         let done = join_all(claimed.into_iter().map(|claimed| self.submit(claimed))).await;
         if done.is_empty() || self.save(&done).await {
-            acknowledge(&self.client, &messages).await;
+            let answers = messages.iter().map(|message| (message, AckKind::Ack)).collect();
+            answer(&self.client, answers).await;
         }
     }
 
     /// What was begun, and when that was asked for: the lease is no older. None when Postgres does not
     /// answer.
     async fn claim(&self, ids: &[Uuid]) -> Option<(Vec<Claimed>, Instant)> {
-        let mut patience = Patience::new("begun");
+        let mut patience = Patience::new("operations", "begun", LEASE);
         loop {
             let asked_at = Instant::now();
             match claim(&self.pool, ids).await {
@@ -121,7 +133,7 @@ impl Carrier {
 
     /// Whether Postgres took it.
     async fn save(&self, done: &[Done]) -> bool {
-        let mut patience = Patience::new("saved");
+        let mut patience = Patience::new("operations", "saved", LEASE);
         loop {
             match save(&self.pool, done).await {
                 Ok(()) => return true,
@@ -161,27 +173,8 @@ fn named(messages: &[Message]) -> Vec<Uuid> {
     ids
 }
 
-/// With a Postgres that does not answer: as long as a lease lasts.
-struct Patience {
-    what: &'static str,
-    began: Instant,
-    wait: Duration,
-}
-
-impl Patience {
-    fn new(what: &'static str) -> Self {
-        Self { what, began: Instant::now(), wait: BACKOFF.0 }
-    }
-
-    /// Waits a while, longer each time; or says that it has come to its end.
-    async fn has_ended(&mut self, error: &sqlx::Error) -> bool {
-        if self.began.elapsed() >= LEASE {
-            let what = self.what;
-            tracing::warn!(%error, "operations cannot be {what} now, and are begun again later");
-            return true;
-        }
-        sleep(self.wait).await;
-        self.wait = (self.wait * 2).min(BACKOFF.1);
-        false
-    }
+/// The operation that a message names.
+fn operation_of(message: &Message) -> Option<Uuid> {
+    let (_, id) = message.subject.rsplit_once('.')?;
+    id.parse().ok()
 }

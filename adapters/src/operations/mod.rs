@@ -12,7 +12,6 @@
 //! | `desk` | takes commands in, many in one commit; shows what became of them |
 //! | `row` | an operation as it lies in its table |
 //! | `publisher` | sends a message for every operation that is due, by one process at a time |
-//! | `pull` | the durable consumer that all workers share |
 //! | `carrier` | claims what the messages name, submits it, saves what became of it |
 //! | `claim` | the two statements of a batch |
 //! | `retry` | when an attempt is the last one, and how long to wait before the next |
@@ -32,7 +31,6 @@ mod claim;
 pub mod desk;
 pub mod letters;
 pub mod publisher;
-mod pull;
 pub mod retry;
 mod row;
 mod stored;

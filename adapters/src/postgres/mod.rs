@@ -20,6 +20,7 @@
 //! | `lease` | what only one process may do at a time |
 //! | `relay_cursor` | how far the journal is published |
 //! | `snapshots` | snapshots as rows, to be compared and removed |
+//! | `patience` | how long a batch in hand waits for Postgres |
 //! | `wake` | waiting for a notification, and not too long |
 
 mod append;
@@ -35,6 +36,7 @@ mod load;
 mod migrate;
 mod partition;
 pub mod past;
+pub(crate) mod patience;
 pub mod recent;
 pub mod relay_cursor;
 mod row;

@@ -1,8 +1,8 @@
-//! What a worker pulls: one durable consumer, which all workers share.
+//! What a worker pulls from a work queue: one durable consumer, which all workers share.
 //!
 //! A batch is whatever is there: the first message is waited for, and those behind it that have come
-//! already are taken with it. Each is acknowledged by itself when its operation has been dealt with;
-//! one that is not comes again after [`ACK_WAIT`], to whoever pulls then.
+//! already are taken with it. Each is acknowledged by itself when it has been dealt with; one that is
+//! not comes again after [`Queue::ack_wait`], to whoever pulls then.
 //!
 //! A consumer that was deleted, that cannot be pulled from [`STALLED`] times in a row, or whose stream
 //! was created anew, is created again. A pull that has stood for [`STANDS`] went well, though nothing
@@ -14,18 +14,13 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
-use async_nats::jetstream::{Context, Message};
+use async_nats::jetstream::{AckKind, Context, Message};
 use futures::{FutureExt, StreamExt};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
-use super::claim::LEASE;
-use crate::nats::connect::is_connected;
-use crate::nats::stream::{OPERATIONS, jetstream};
-
-/// The name of the consumer.
-const CONSUMER: &str = "operations";
+use super::connect::is_connected;
+use super::stream::{Stream, StreamSettings, ensure, jetstream};
 
 /// How many messages one pull request asks for. The next one is sent at half of it.
 const PULL: usize = 256;
@@ -35,12 +30,6 @@ const PULL_EXPIRES: Duration = Duration::from_secs(10);
 
 /// How often the server says that it is there while it has nothing.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// How long the server waits for an acknowledgement: until whoever began the operation is given up.
-const ACK_WAIT: Duration = LEASE;
-
-/// How many messages may wait for their acknowledgement: what four workers have in hand.
-const MAX_ACK_PENDING: i64 = 8_192;
 
 /// After how long a pull that waits has been heard of: one that is not fails at the second heartbeat
 /// that it misses.
@@ -54,8 +43,28 @@ const STALLED: u32 = 2;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// What is pulled from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Queue {
+    /// What its messages are about, as the log calls it.
+    pub(crate) name: &'static str,
+    /// The name of the consumer.
+    pub(crate) consumer: &'static str,
+    /// Of which stream.
+    pub(crate) stream: Stream,
+    /// Which of its subjects; empty for all.
+    pub(crate) subjects: &'static str,
+    /// How the stream is to be kept, if whoever pulls is to see to it.
+    pub(crate) kept: Option<StreamSettings>,
+    /// How long the server waits for an acknowledgement: until whoever has a message is given up.
+    pub(crate) ack_wait: Duration,
+    /// How many messages may wait for their acknowledgement.
+    pub(crate) max_ack_pending: i64,
+}
+
 /// The messages for this worker.
-pub(super) struct Pull {
+pub(crate) struct Pull {
+    queue: Queue,
     context: Context,
     messages: Option<pull::Stream>,
     /// Since when they are pulled.
@@ -68,19 +77,19 @@ pub(super) struct Pull {
 
 impl Pull {
     /// One that connects when it is first asked.
-    pub(super) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client, queue: Queue) -> Self {
         let context = jetstream(client);
-        Self { context, messages: None, opened_at: None, is_down: false, failures: 0 }
+        Self { queue, context, messages: None, opened_at: None, is_down: false, failures: 0 }
     }
 
     /// The messages that are there, at most `max`, as soon as there are any.
-    pub(super) async fn next(&mut self, max: usize) -> Vec<Message> {
+    pub(crate) async fn next(&mut self, max: usize) -> Vec<Message> {
         loop {
             match self.pull(max).await {
                 Ok(messages) => {
                     self.failures = 0;
                     if std::mem::take(&mut self.is_down) {
-                        tracing::info!("operations are pulled again");
+                        tracing::info!("{} are pulled again", self.queue.name);
                     }
                     return messages;
                 }
@@ -99,7 +108,7 @@ impl Pull {
             self.is_down = false;
         }
         if !std::mem::replace(&mut self.is_down, true) {
-            tracing::warn!(%error, "operations are not pulled for now");
+            tracing::warn!(%error, "{} are not pulled for now", self.queue.name);
         }
         // The consumer is not at fault for what is the matter with NATS.
         if self.context.client().connection_state() == State::Connected {
@@ -134,17 +143,21 @@ impl Pull {
         if !is_connected(&self.context.client()).await {
             return Err("NATS is away".into());
         }
+        let Queue { consumer, stream: Stream { name: stream, .. }, .. } = self.queue;
+        if let Some(settings) = &self.queue.kept {
+            ensure(&self.context.client(), self.queue.stream, settings).await?;
+        }
         let found = if self.failures >= STALLED {
             // It may not be there; if it is something else, creating it fails the same way.
-            let _ = self.context.delete_consumer_from_stream(CONSUMER, OPERATIONS.name).await;
+            let _ = self.context.delete_consumer_from_stream(consumer, stream).await;
             None
         } else {
-            self.context.get_consumer_from_stream(CONSUMER, OPERATIONS.name).await.ok()
+            self.context.get_consumer_from_stream(consumer, stream).await.ok()
         };
         let consumer: Consumer<pull::Config> = match found {
             Some(consumer) => consumer,
             None => {
-                let created = self.context.create_consumer_on_stream(config(), OPERATIONS.name);
+                let created = self.context.create_consumer_on_stream(config(&self.queue), stream);
                 let created = created.await?;
                 self.failures = 0;
                 created
@@ -157,31 +170,26 @@ impl Pull {
     }
 }
 
-fn config() -> pull::Config {
+fn config(queue: &Queue) -> pull::Config {
     pull::Config {
-        durable_name: Some(CONSUMER.to_owned()),
+        durable_name: Some(queue.consumer.to_owned()),
+        filter_subject: queue.subjects.to_owned(),
         ack_policy: AckPolicy::Explicit,
-        ack_wait: ACK_WAIT,
-        max_ack_pending: MAX_ACK_PENDING,
+        ack_wait: queue.ack_wait,
+        max_ack_pending: queue.max_ack_pending,
         ..pull::Config::default()
     }
 }
 
-/// The operation that a message names.
-pub(super) fn operation_of(message: &Message) -> Option<Uuid> {
-    let (_, id) = message.subject.rsplit_once('.')?;
-    id.parse().ok()
-}
-
-/// Says that these have been dealt with. While NATS is away this does nothing: they come again, and
-/// find nothing to do.
-pub(super) async fn acknowledge(client: &Client, messages: &[Message]) {
-    for message in messages {
+/// Answers for messages: that they have been dealt with, or that they are to come again. While NATS is
+/// away this does nothing: they come again, and find nothing to do.
+pub(crate) async fn answer(client: &Client, answers: Vec<(&Message, AckKind)>) {
+    for (message, kind) in answers {
         if client.connection_state() != State::Connected {
             return;
         }
-        if let Err(error) = message.ack().await {
-            tracing::debug!(%error, "an operation's message is not acknowledged");
+        if let Err(error) = message.ack_with(kind).await {
+            tracing::debug!(%error, "a message is not acknowledged");
         }
     }
 }
