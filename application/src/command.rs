@@ -33,8 +33,8 @@ pub enum RequestIdError {
     Malformed,
     /// Of a form that the ledger gives to its own commands.
     #[error(
-        "request ids of the forms transfer:<uuid>:<leg>, fraud:<rule>:<event> and operation:<uuid> \
-         belong to the ledger"
+        "request ids of the forms transfer:<uuid>:<leg>, fraud:<rule>:<event>, operation:<uuid> and \
+         intake:<id>:<step> belong to the ledger"
     )]
     Reserved,
 }
@@ -66,15 +66,23 @@ impl RequestId {
         Self(format!("{OPERATION}{id}").into())
     }
 
-    /// Whether it has the form of a key of the ledger. Whatever is in the place of a rule counts:
-    /// there may be new ones.
+    /// The key under which a message of another service takes effect: the user or the transaction that
+    /// it is about, and what is done for it. So it is done once, however often the message comes.
+    pub fn of_intake(about: &str, step: Intake) -> Self {
+        Self(format!("{INTAKE}{about}:{step}").into())
+    }
+
+    /// Whether it has the form of a key of the ledger. Whatever is in the place of a rule or a step
+    /// counts: there may be new ones.
     fn is_reserved(text: &str) -> bool {
         let transfer = text.strip_prefix(TRANSFER).and_then(|rest| rest.split_once(':'));
         let event = text.strip_prefix(FRAUD).and_then(|rest| rest.rsplit_once(':'));
         let operation = text.strip_prefix(OPERATION);
+        let message = text.strip_prefix(INTAKE).and_then(|rest| rest.rsplit_once(':'));
         transfer.is_some_and(|(id, _)| uuid::Uuid::try_parse(id).is_ok())
             || operation.is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
             || event.is_some_and(|(_, event)| event.parse::<EventId>().is_ok())
+            || message.is_some_and(|(about, step)| !about.is_empty() && !step.is_empty())
     }
 }
 
@@ -86,6 +94,30 @@ const FRAUD: &str = "fraud:";
 
 /// How the keys of operations begin.
 const OPERATION: &str = "operation:";
+
+/// How the keys of other services' messages begin.
+const INTAKE: &str = "intake:";
+
+/// What is done for a message of another service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// The wallet of a user is opened.
+    Signup,
+    /// A transaction moves its money.
+    Completed,
+    /// And back again. Each attempt that was refused is followed by one of another number.
+    Reversal(u32),
+}
+
+impl fmt::Display for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signup => f.write_str("signup"),
+            Self::Completed => f.write_str("completed"),
+            Self::Reversal(number) => write!(f, "reversal-{number}"),
+        }
+    }
+}
 
 impl FromStr for RequestId {
     type Err = RequestIdError;
@@ -481,6 +513,22 @@ mod tests {
         let own = RequestId::of_operation(uuid::Uuid::from_u128(7));
         assert_eq!(own.as_str().parse::<RequestId>(), Err(RequestIdError::Reserved));
         for free in ["operation:", "operation:7", "operations:7"] {
+            assert!(free.parse::<RequestId>().is_ok(), "{free}");
+        }
+    }
+
+    #[test]
+    fn a_client_cannot_use_the_key_of_another_services_message() {
+        for (step, key) in [
+            (Intake::Signup, "intake:u-1:signup"),
+            (Intake::Completed, "intake:u-1:completed"),
+            (Intake::Reversal(2), "intake:u-1:reversal-2"),
+        ] {
+            let own = RequestId::of_intake("u-1", step);
+            assert_eq!(own.as_str(), key);
+            assert_eq!(key.parse::<RequestId>(), Err(RequestIdError::Reserved));
+        }
+        for free in ["intake:", "intake:7", "intake::", "intake-7:completed"] {
             assert!(free.parse::<RequestId>().is_ok(), "{free}");
         }
     }
