@@ -2,6 +2,7 @@
 //!
 //! Each setting is a flag and a variable; `--help` of a verb lists what it takes.
 
+mod intake;
 mod limits;
 
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use crate::nats::stream::StreamSettings;
 use crate::reads::CACHED_BALANCES;
 use crate::telemetry::{DEFAULT_FILTER, Format};
 
+pub use intake::IntakeArgs;
 pub use limits::{LimitArgs, Switch};
 
 /// Where the journal is.
@@ -150,6 +152,7 @@ impl StreamArgs {
             replicas: self.stream_replicas,
             max_age: Duration::from_secs(self.stream_max_age_hours * SECONDS_AN_HOUR),
             max_bytes: self.stream_max_bytes,
+            max_messages: None,
             duplicate_window: Duration::from_secs(self.stream_duplicate_window_seconds),
         }
     }

@@ -1,7 +1,8 @@
 //! Where operators look after dead letters: the functions of the projections, on a pool.
 //!
 //! HTTP and the command line use it alike, and neither has a rule of its own. A letter is of an event
-//! that a projection could not apply, or of an operation that came to no outcome.
+//! that a projection could not apply, of an operation that came to no outcome, or of a message of another
+//! service that came to nothing.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use chrono::SecondsFormat;
 use florin_domain::{Operator, Reason};
 use florin_projections::dead_letters::{
-    self, DeadLetter, Filter, LetterId, LetterList, OPERATIONS, ParkedWallet, State,
+    self, DeadLetter, Filter, INTAKE, LetterId, LetterList, OPERATIONS, ParkedWallet, State,
 };
 use florin_projections::ports::JournalReader;
 use florin_projections::read_model::Projection;
@@ -18,7 +19,7 @@ use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use crate::operations::letters;
+use crate::{intake, operations};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +30,19 @@ pub struct DeadLetterDesk {
     /// One fold at a time: each holds a connection while it asks the pool for another, so that a
     /// pool full of them would stand still.
     turn: Arc<Mutex<()>>,
+}
+
+/// Of what there may be letters besides projections.
+pub const OTHERS: [&str; 2] = [INTAKE, OPERATIONS];
+
+/// Of what a letter is.
+enum Of<'d> {
+    /// An event that a projection could not apply.
+    Model(&'d dyn Projection),
+    /// An operation that came to no outcome.
+    Operation,
+    /// A message of another service that came to nothing.
+    Message,
 }
 
 /// What a decision came to.
@@ -89,9 +103,9 @@ impl DeadLetterDesk {
         self.models.iter().map(|model| model.name()).collect()
     }
 
-    /// Of what there may be letters: of each projection, and of operations.
+    /// Of what there may be letters: of each projection, of operations, and of messages.
     pub fn sources(&self) -> Vec<&'static str> {
-        self.models.iter().map(|model| model.name()).chain([OPERATIONS]).collect()
+        self.projections().into_iter().chain(OTHERS).collect()
     }
 
     /// A page of the dead letters that pass.
@@ -124,20 +138,24 @@ impl DeadLetterDesk {
         Ok(dead_letters::parked(&self.pool, projection).await?)
     }
 
-    /// Folds the wallet of a dead letter anew, with all that waits behind it; queues an operation
-    /// again.
+    /// Folds the wallet of a dead letter anew, with all that waits behind it; queues an operation or a
+    /// message again.
     ///
     /// # Errors
     /// [`DeskError`].
     pub async fn replay(&self, id: &LetterId) -> Result<Decided, DeskError> {
-        let (letter, model) = self.open(id).await?;
-        let outcome = match (model, &letter.wallet_id) {
-            (None, _) => {
-                let queued = letters::replay(&self.pool, id.partition, id.position).await?;
+        let (letter, of) = self.open(id).await?;
+        let outcome = match (of, &letter.wallet_id) {
+            (Of::Operation, _) => {
+                let queued = operations::letters::replay(&self.pool, id.partition, id.position);
+                self.decided(id, queued.await?, Outcome::Queued).await?
+            }
+            (Of::Message, _) => {
+                let queued = intake::letters::replay(&self.pool, id.position).await?;
                 self.decided(id, queued, Outcome::Queued).await?
             }
-            (Some(_), None) => Outcome::NothingToFold,
-            (Some(model), Some(wallet)) => {
+            (Of::Model(_), None) => Outcome::NothingToFold,
+            (Of::Model(model), Some(wallet)) => {
                 let _turn = self.turn.lock().await;
                 let replayed = self.replays(model).replay(id.partition, wallet).await;
                 self.told(id, replayed).await?
@@ -148,7 +166,7 @@ impl DeadLetterDesk {
     }
 
     /// Decides that an event is never applied, and folds its wallet without it; that an operation
-    /// stays failed.
+    /// stays failed; that a message never does anything.
     ///
     /// # Errors
     /// [`DeskError`].
@@ -158,15 +176,19 @@ impl DeadLetterDesk {
         by: &Operator,
         reason: &Reason,
     ) -> Result<Decided, DeskError> {
-        let (letter, model) = self.open(id).await?;
+        let (letter, of) = self.open(id).await?;
         let (by, reason) = (by.as_str(), reason.as_str());
-        let outcome = match model {
-            None => {
+        let outcome = match of {
+            Of::Operation => {
                 let place = (id.partition, id.position);
-                let discarded = letters::discard(&self.pool, place, by, reason).await?;
+                let discarded = operations::letters::discard(&self.pool, place, by, reason).await?;
                 self.decided(id, discarded, Outcome::NothingToFold).await?
             }
-            Some(model) => {
+            Of::Message => {
+                let discarded = intake::letters::discard(&self.pool, id.position, by, reason);
+                self.decided(id, discarded.await?, Outcome::NothingToFold).await?
+            }
+            Of::Model(model) => {
                 let _turn = self.turn.lock().await;
                 let discarded = self.replays(model).discard(id, by, reason).await;
                 self.told(id, discarded).await?
@@ -177,18 +199,19 @@ impl DeadLetterDesk {
         Ok(Decided { letter, outcome })
     }
 
-    /// A letter that can be decided about, and its projection; none if it is of an operation.
-    async fn open(
-        &self,
-        id: &LetterId,
-    ) -> Result<(DeadLetter, Option<&dyn Projection>), DeskError> {
-        let model = self.models.iter().find(|model| model.name() == id.projection);
-        if model.is_none() && id.projection != OPERATIONS {
-            return Err(DeskError::NotFound(id.clone()));
-        }
+    /// A letter that can be decided about, and of what it is.
+    async fn open(&self, id: &LetterId) -> Result<(DeadLetter, Of<'_>), DeskError> {
+        let of = match &*id.projection {
+            OPERATIONS => Of::Operation,
+            INTAKE => Of::Message,
+            name => {
+                let model = self.models.iter().find(|model| model.name() == name);
+                Of::Model(&**model.ok_or_else(|| DeskError::NotFound(id.clone()))?)
+            }
+        };
         let letter = self.show(id).await?;
         match letter.state {
-            State::Open => Ok((letter, model.map(|model| &**model))),
+            State::Open => Ok((letter, of)),
             State::Replayed | State::Discarded => Err(DeskError::Settled(letter.into())),
         }
     }
@@ -197,7 +220,7 @@ impl DeadLetterDesk {
         Replays { pool: &self.pool, model, journal: &*self.journal }
     }
 
-    /// What became of an operation, if nobody else was quicker.
+    /// What became of an operation or a message, if nobody else was quicker.
     async fn decided(
         &self,
         id: &LetterId,

@@ -14,6 +14,7 @@ pub mod fraud;
 pub mod generations;
 mod hex;
 pub mod http;
+pub mod intake;
 pub mod live;
 pub mod moment;
 pub mod monkey;

@@ -1,6 +1,6 @@
 //! The dead letters, for operators: what could not be applied, and why. What becomes of them is in
-//! [`crate::replay`]; of operations that could not be carried out, which are listed with them, it is
-//! with whoever carries them out.
+//! [`crate::replay`]; of operations that could not be carried out, and of other services' messages that
+//! came to nothing, which are listed with them, it is with whoever deals with them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,15 +15,22 @@ use crate::fact::{number, signed, unsigned};
 /// What stands in the place of a projection where an operation could not be carried out.
 pub const OPERATIONS: &str = "operations";
 
+/// What stands in the place of a projection where a message of another service came to nothing.
+pub const INTAKE: &str = "intake";
+
+/// The views that have the letters of what is no projection, each by the name that stands in its place.
+const OTHERS: [(&str, &str); 2] =
+    [(INTAKE, "letters_of_intake"), (OPERATIONS, "letters_of_operations")];
+
 /// Which dead letter: `<projection>:<partition>:<position>`. It is the keyset cursor of the list
 /// too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LetterId {
-    /// The projection that did not apply the event, or [`OPERATIONS`].
+    /// The projection that did not apply the event, or [`OPERATIONS`], or [`INTAKE`].
     pub projection: String,
     /// Where the event lies.
     pub partition: u32,
-    /// Where the event is; of an operation, the number of its letter.
+    /// Where the event is; of an operation or a message, the number of its letter.
     pub position: u64,
 }
 
@@ -105,7 +112,7 @@ impl FromStr for State {
 }
 
 /// An event that was not applied. Payload and metadata are read from the journal, where they are for
-/// ever. An operation has its command for a payload.
+/// ever. An operation has its command for a payload, and a message what is kept of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Which.
@@ -144,7 +151,7 @@ pub struct DeadLetter {
     pub reason: Option<String>,
 }
 
-/// Of each of the two views that have the letters.
+/// Of each of the views that have the letters.
 const COLUMNS: &str = "d.projection, d.partition, d.position, d.wallet_id, d.aggregate_type, \
      d.aggregate_id, d.sequence, d.event_type, d.event_version, d.payload, d.metadata, \
      d.recorded_at, d.state, d.error, d.attempts, d.first_at, d.last_at, d.decided_by, d.reason";
@@ -189,24 +196,30 @@ pub async fn list(
         Some(_) => "d.projection = $1",
         None => "$1::text IS NULL",
     };
-    // Each half in the order of its own index and no further than the page. What comes after a letter
-    // of a projection that comes before operations is all of theirs.
+    // Each part in the order of its own index and no further than the page.
     let page = format!(
         "WHERE {of_projection}
            AND ($2::text IS NULL OR d.wallet_id = $2)
            AND ($3::text IS NULL OR d.state = $3)"
     );
+    // What comes after a letter of a projection that comes before these is all of theirs.
+    let others = OTHERS.map(|(name, view)| {
+        format!(
+            "UNION ALL
+            (SELECT {COLUMNS} FROM {view} d {page}
+                AND $4 <= '{name}'
+                AND (d.partition, d.position) > (CASE WHEN $4 = '{name}' THEN $5 ELSE -1 END,
+                                                 CASE WHEN $4 = '{name}' THEN $6 ELSE 0 END)
+              ORDER BY d.partition, d.position LIMIT $7)"
+        )
+    });
     let statement = format!(
         "(SELECT {COLUMNS} FROM letters_of_events d {page}
              AND (d.projection, d.partition, d.position) > ($4, $5, $6)
            ORDER BY d.projection, d.partition, d.position LIMIT $7)
-          UNION ALL
-         (SELECT {COLUMNS} FROM letters_of_operations d {page}
-             AND $4 <= '{OPERATIONS}'
-             AND (d.partition, d.position) > (CASE WHEN $4 = '{OPERATIONS}' THEN $5 ELSE -1 END,
-                                              CASE WHEN $4 = '{OPERATIONS}' THEN $6 ELSE 0 END)
-           ORDER BY d.partition, d.position LIMIT $7)
-          ORDER BY projection, partition, position LIMIT $7"
+         {}
+          ORDER BY projection, partition, position LIMIT $7",
+        others.join(" ")
     );
     let rows = sqlx::query(&statement)
         .bind(filter.projection.as_deref())
@@ -234,10 +247,8 @@ pub async fn show(
     executor: impl PgExecutor<'_>,
     id: &LetterId,
 ) -> Result<Option<DeadLetter>, sqlx::Error> {
-    let view = match id.projection == OPERATIONS {
-        true => "letters_of_operations",
-        false => "letters_of_events",
-    };
+    let other = OTHERS.iter().find(|(name, _)| *name == id.projection);
+    let view = other.map_or("letters_of_events", |(_, view)| view);
     let statement = format!(
         "SELECT {COLUMNS} FROM {view} d
           WHERE d.projection = $1 AND d.partition = $2 AND d.position = $3"
@@ -260,11 +271,11 @@ pub async fn unpublished(
     limit: u32,
 ) -> Result<Vec<DeadLetter>, sqlx::Error> {
     let oldest = "WHERE d.published_at IS NULL ORDER BY d.first_at LIMIT $1";
+    let others =
+        OTHERS.map(|(_, view)| format!("UNION ALL (SELECT {COLUMNS} FROM {view} d {oldest})"));
     let statement = format!(
-        "(SELECT {COLUMNS} FROM letters_of_events d {oldest})
-          UNION ALL
-         (SELECT {COLUMNS} FROM letters_of_operations d {oldest})
-          ORDER BY first_at LIMIT $1"
+        "(SELECT {COLUMNS} FROM letters_of_events d {oldest}) {} ORDER BY first_at LIMIT $1",
+        others.join(" ")
     );
     let limit = i64::from(limit.clamp(1, MAX_LIST));
     sqlx::query(&statement).bind(limit).fetch_all(executor).await?.iter().map(letter).collect()

@@ -9,6 +9,7 @@ mod doctor;
 mod fraud;
 mod generations;
 mod http;
+mod intake;
 mod journal;
 mod ledger;
 mod live;

@@ -10,6 +10,7 @@
 //! | [`issuer`] | whoever issues tokens: keys of every kind, and where they are published |
 //! | [`event_stream`] | a client of server-sent events |
 //! | [`nats`] | a NATS for one test alone, what is published there, and workers on it |
+//! | [`upstream`] | other services: what they ask for, and what they are told |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
 //! | [`batches`] | batches for a journal without a ledger |
 //! | [`projecting`] | read models at work in this process |
@@ -48,6 +49,7 @@ pub mod round_robin;
 pub mod service;
 pub mod store;
 pub mod turmoil;
+pub mod upstream;
 pub mod watch;
 
 /// Makes a test of each function, on each journal, with one partition and with four.

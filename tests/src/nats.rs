@@ -76,6 +76,7 @@ impl OwnNats {
             models,
             policy: None,
             operations: None,
+            intake: None,
         })
         .unwrap()
     }

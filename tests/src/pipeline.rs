@@ -42,6 +42,8 @@ CREATE TRIGGER setback AFTER UPDATE ON checkpoints FOR EACH ROW
 pub struct Pipeline {
     api: Florin,
     workers: Vec<Florin>,
+    /// What workers are told besides.
+    more: Vec<String>,
     port: u16,
     url: String,
     database: DatabaseUrls,
@@ -57,6 +59,12 @@ pub struct Pipeline {
 impl Pipeline {
     /// Starts everything, and waits until it accepts commands.
     pub async fn start(partitions: u32, workers: usize) -> Self {
+        Self::with(partitions, workers, &[]).await
+    }
+
+    /// The same, with more arguments for the workers.
+    pub async fn with(partitions: u32, workers: usize, more: &[&str]) -> Self {
+        let more: Vec<String> = more.iter().map(|word| (*word).to_owned()).collect();
         let (postgres, nats) = tokio::join!(OwnPostgres::start(), OwnNats::start());
         let database = postgres.ledger(partitions).await;
         let mut admin = PgConnection::connect(&database.admin).await.unwrap();
@@ -65,10 +73,11 @@ impl Pipeline {
         let url = format!("http://127.0.0.1:{port}");
         let nats_url = nats.url();
         let api = Florin::serve(dir.path(), port, &database.service, &["--nats-url", &nats_url]);
-        let worker = |number| start_worker(&dir, number, &database, &nats_url);
+        let worker = |number| start_worker(&dir, number, &database, &nats_url, &more);
         let workers = (0..workers).map(worker).collect();
         let pool = connect(&database.service).unwrap();
-        let mut pipeline = Self { api, workers, port, url, database, pool, nats, postgres, dir };
+        let mut pipeline =
+            Self { api, workers, more, port, url, database, pool, nats, postgres, dir };
         pipeline.api.ready(&pipeline.url).await;
         pipeline
     }
@@ -111,7 +120,8 @@ impl Pipeline {
 
     /// Starts a worker that ended.
     pub fn start_worker(&mut self, number: usize) {
-        self.workers[number] = start_worker(&self.dir, number, &self.database, &self.nats.url());
+        let url = self.nats.url();
+        self.workers[number] = start_worker(&self.dir, number, &self.database, &url, &self.more);
     }
 
     /// The leases that a worker holds, which it need not know yet.
@@ -158,14 +168,19 @@ impl Pipeline {
     }
 
     /// Waits until the pipeline is at rest; nothing was lost, doubled, reordered or set aside.
-    pub async fn finish(mut self) {
+    pub async fn finish(self) {
+        let all = dead_letters::Filter::default();
+        let letters = dead_letters::list(&self.pool, &all, None, 10).await.unwrap();
+        assert_eq!(letters.letters, []);
+        self.finish_with_letters().await;
+    }
+
+    /// The same where a test has messages set aside.
+    pub async fn finish_with_letters(mut self) {
         expect_verified(&self.database.service).await;
         self.caught_up().await;
         database_equals_fresh_fold(&self.database).await;
         // Wallets that are parked were left out there: there are none.
-        let all = dead_letters::Filter::default();
-        let letters = dead_letters::list(&self.pool, &all, None, 10).await.unwrap();
-        assert_eq!(letters.letters, []);
         assert_eq!(dead_letters::parked(&self.pool, None).await.unwrap(), []);
         self.alerts_published().await;
         self.expect_no_setback().await;
@@ -212,7 +227,14 @@ impl Pipeline {
     }
 }
 
-fn start_worker(dir: &TempDir, number: usize, database: &DatabaseUrls, nats_url: &str) -> Florin {
+fn start_worker(
+    dir: &TempDir,
+    number: usize,
+    database: &DatabaseUrls,
+    nats_url: &str,
+    more: &[String],
+) -> Florin {
     let name = format!("worker-{number}");
-    Florin::worker_named(&name, dir.path(), &database.service, nats_url)
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    Florin::worker_with(&name, dir.path(), &database.service, nats_url, &more)
 }

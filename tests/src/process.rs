@@ -103,8 +103,19 @@ impl Florin {
 
     /// One of several workers, each with a log of its own.
     pub fn worker_named(name: &str, dir: &Path, database_url: &str, nats_url: &str) -> Self {
+        Self::worker_with(name, dir, database_url, nats_url, &[])
+    }
+
+    /// The same, with more arguments.
+    pub fn worker_with(
+        name: &str,
+        dir: &Path,
+        database_url: &str,
+        nats_url: &str,
+        more: &[&str],
+    ) -> Self {
         let verb = ["worker", "--database-url", database_url, "--nats-url", nats_url];
-        Self::start(&dir.join(format!("{name}.log")), verb.iter())
+        Self::start(&dir.join(format!("{name}.log")), verb.iter().chain(more))
     }
 
     /// The same, with no read models but those in a list.
@@ -117,7 +128,7 @@ impl Florin {
     fn start<'a>(log: &Path, arguments: impl Iterator<Item = &'a &'a str>) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let mut command = command(arguments);
-        // A line for each request would be all that the log has.
+        // A line for each request would be all that the log has. (A flag goes before it.)
         command.env("FLORIN_LOG", "info,http=warn");
         command.stdout(file.try_clone().unwrap()).stderr(file);
         Self { child: command.spawn().unwrap(), log: log.to_owned() }

@@ -12,6 +12,7 @@ use florin_adapters::clock::SystemClock;
 use florin_adapters::dead_letters::DeadLetterDesk;
 use florin_adapters::fraud::FraudDesk;
 use florin_adapters::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
+use florin_adapters::intake;
 use florin_adapters::live::{Bounds, Live};
 use florin_adapters::nats::stream::StreamSettings;
 use florin_adapters::operations::{OperationDesk, Retries};
@@ -117,6 +118,12 @@ impl Service {
         Self::behind(store, &Settings::default(), models::all(), front).await
     }
 
+    /// One that takes in what other services ask for.
+    pub async fn taking_in(store: Store, nats: &OwnNats, intake: intake::Settings) -> Self {
+        let front = Front { intake: Some((nats.client().await, intake)), ..Front::default() };
+        Self::behind(store, &Settings::default(), models::all(), front).await
+    }
+
     async fn behind(
         store: Store,
         settings: &Settings,
@@ -126,7 +133,7 @@ impl Service {
         let Store::Postgres(journal, urls) = &store else {
             panic!("the service keeps its journal in Postgres");
         };
-        let Front { auth, bounds, edge, client, secrets, queue } = front;
+        let Front { auth, bounds, edge, client, secrets, queue, intake } = front;
         let pool = journal.pool().clone();
         let reads = Reads::start(&urls.service, journal.partitions(), CACHED_BALANCES).unwrap();
         let health = Dependencies { postgres: pool.clone(), reads: reads.clone(), nats: None };
@@ -156,7 +163,8 @@ impl Service {
             bulks: BulkRoom::default(),
         });
         let queue = queue.map(|(nats, retries)| (nats, (ledger.clone(), retries)));
-        let worker = Some(work(&store, models, queue));
+        let intake = intake.map(|(nats, settings)| (nats, (ledger.clone(), settings)));
+        let worker = Some(work(&store, models, queue, intake));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (scheme, host) = match edge.tls {
             // Certificates are of names.
@@ -282,12 +290,12 @@ impl Service {
     /// Lets work go on that stood still, and operations be carried out.
     pub async fn start_work(&mut self, nats: &OwnNats) {
         let queue = (nats.client().await, (self.ledger.clone(), Retries::USUAL));
-        self.worker = Some(work(&self.store, models::all(), Some(queue)));
+        self.worker = Some(work(&self.store, models::all(), Some(queue), None));
     }
 
     /// A worker besides, as another process would run it.
     pub fn worker(&self) -> Worker {
-        work(&self.store, models::all(), None)
+        work(&self.store, models::all(), None, None)
     }
 }
 
@@ -299,6 +307,7 @@ struct Front {
     client: Client,
     secrets: Secrets,
     queue: Option<(async_nats::Client, Retries)>,
+    intake: Option<(async_nats::Client, intake::Settings)>,
 }
 
 impl Default for Front {
@@ -310,28 +319,33 @@ impl Default for Front {
             client: Client::new(),
             secrets: Secrets::read("").unwrap(),
             queue: None,
+            intake: None,
         }
     }
 }
 
-/// The read models, which follow the journal without NATS; and operations, where there is a queue.
+/// The read models, which follow the journal without NATS; operations, where there is a queue; and what
+/// other services ask for, where it is taken in.
 fn work(
     store: &Store,
     models: Vec<Arc<dyn Projection>>,
     queue: Option<(async_nats::Client, (Ledger, Retries))>,
+    intake: Option<(async_nats::Client, (Ledger, intake::Settings))>,
 ) -> Worker {
     let Store::Postgres(journal, urls) = store else {
         panic!("read models are kept in Postgres");
     };
     let (nats, operations) = queue.unzip();
+    let (intake_nats, intake) = intake.unzip();
     Worker::start(Parts {
         database_url: urls.service.clone(),
         journal: PostgresJournal::clone(journal),
-        nats,
+        nats: nats.or(intake_nats),
         streams: StreamSettings::default(),
         models,
         policy: None,
         operations,
+        intake,
     })
     .unwrap()
 }

@@ -1,15 +1,14 @@
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args};
-use florin_domain::fraud;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::Failure;
 use super::service::{Front, Service, Work, asked_to_stop, authentication};
 use crate::config::{
-    AuditArgs, AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, LedgerArgs, LimitArgs,
-    ListenArgs, LogArgs, NatsArgs, PartitionArgs, ReadArgs, StreamArgs, Switch,
+    AuditArgs, AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, IntakeArgs, LedgerArgs,
+    LimitArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, ReadArgs, StreamArgs, Switch,
 };
 use crate::dev::Stack;
 use crate::http::Edge;
@@ -31,6 +30,8 @@ pub(super) struct DevArgs {
     streams: StreamArgs,
     #[command(flatten)]
     fraud: FraudArgs,
+    #[command(flatten)]
+    intake: IntakeArgs,
     /// Whether the relay and the read models run here too, or elsewhere (`florin worker`).
     #[arg(long, env = "FLORIN_WORK", default_value_t = true, action = ArgAction::Set)]
     work: bool,
@@ -54,7 +55,11 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
-    let rules = args.fraud.settings()?;
+    let work = Work {
+        streams: args.streams.settings(),
+        rules: args.fraud.settings()?,
+        intake: args.intake.settings(Switch::On)?,
+    };
     let edge = Edge { limits: args.limits.limits(Switch::Off), ..args.edge.edge()? };
     let secrets = args.audit.secrets()?;
     let settings = args.auth.settings(AuthMode::Off)?;
@@ -65,7 +70,7 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     // Before the work of starting servers: is the port free?
     let listener = TcpListener::bind((args.listen.host, args.listen.port)).await?;
     let stack = Stack::start(&args.data.data_dir).await?;
-    let ended = serve(&args, rules, front, &stack, listener).await;
+    let ended = serve(&args, work, front, &stack, listener).await;
     stack.stop().await;
     ended?;
     Ok(ExitCode::SUCCESS)
@@ -74,7 +79,7 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
 /// Serves from the stack until asked to stop, or until a server of the stack cannot be kept alive.
 async fn serve(
     args: &DevArgs,
-    rules: fraud::Settings,
+    work: Work,
     front: Front,
     stack: &Stack,
     listener: TcpListener,
@@ -94,7 +99,7 @@ async fn serve(
         reads: args.reads.clone(),
         front,
         listener,
-        work: args.work.then(|| Work { streams: args.streams.settings(), rules }),
+        work: args.work.then_some(work),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = service.run(async {

@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use florin_domain::{Operator, Reason, WalletId};
 use florin_projections::dead_letters::{
-    DeadLetter, Filter, LetterId, LetterList, MAX_LIST, OPERATIONS, ParkedWallet, State,
+    DeadLetter, Filter, LetterId, LetterList, MAX_LIST, ParkedWallet, State,
 };
 use florin_projections::models;
 use florin_projections::read_model::Fault;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::Failure;
 use super::output::printable;
 use crate::config::DatabaseArgs;
-use crate::dead_letters::{DeadLetterDesk, Decided};
+use crate::dead_letters::{DeadLetterDesk, Decided, OTHERS};
 use crate::http::dead_letters::{DEFAULT_LIMIT, DecidedAnswer, LetterAnswer, ListAnswer};
 use crate::postgres::PostgresJournal;
 
@@ -32,18 +32,19 @@ pub(super) struct DlqArgs {
 
 #[derive(Debug, Subcommand)]
 enum DlqVerb {
-    /// The events that read models could not apply, the wallets that are parked for them, and the
-    /// operations that came to no outcome.
+    /// The events that read models could not apply, the wallets that are parked for them, the
+    /// operations that came to no outcome, and the messages that came to nothing.
     #[command(after_help = "Example: florin dlq list --projection balance --state open --limit 20")]
     List(ListArgs),
     /// One of them, with its payload and why it was not applied.
     #[command(after_help = "Example: florin dlq show balance:0:123")]
     Show(LetterArgs),
     /// Fold its wallet anew, with all that waits behind it; ends with 1 if that is not possible yet.
-    /// An operation is queued again.
+    /// An operation or a message is queued again.
     #[command(after_help = "Example: florin dlq replay balance:0:123")]
     Replay(LetterArgs),
-    /// Decide that it is never applied, and fold its wallet without it; an operation stays failed.
+    /// Decide that it is never applied, and fold its wallet without it; an operation stays failed, a
+    /// message does nothing.
     #[command(
         after_help = "Example: florin dlq discard balance:0:123 --by olga --reason \"a mistake\""
     )]
@@ -110,7 +111,7 @@ struct DiscardArgs {
 }
 
 fn projections() -> Vec<&'static str> {
-    models::all().iter().map(|model| model.name()).chain([OPERATIONS]).collect()
+    models::all().iter().map(|model| model.name()).chain(OTHERS).collect()
 }
 
 pub(super) async fn run(args: &DlqArgs) -> Result<ExitCode, Failure> {

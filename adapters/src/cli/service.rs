@@ -17,6 +17,7 @@ use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
 use crate::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
+use crate::intake;
 use crate::live::Live;
 use crate::nats;
 use crate::nats::stream::StreamSettings;
@@ -33,6 +34,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub(super) struct Work {
     pub(super) streams: StreamSettings,
     pub(super) rules: fraud::Settings,
+    /// How messages of other services are taken in, if they are.
+    pub(super) intake: Option<intake::Settings>,
 }
 
 /// How a service meets its callers.
@@ -72,7 +75,7 @@ impl Service {
         let (url, partitions) = (&self.database_url, journal.partitions());
         let operations = OperationDesk::start(url, partitions, nats.is_some())?;
         let mut worker = None;
-        if let Some(Work { streams, rules }) = self.work {
+        if let Some(Work { streams, rules, intake }) = self.work {
             adopt(&journal, &rules).await;
             worker = Some(Worker::start(Parts {
                 database_url: self.database_url,
@@ -82,6 +85,7 @@ impl Service {
                 models: models::all(),
                 policy: Some((ledger.clone(), rules)),
                 operations: Some((ledger.clone(), Retries::USUAL)),
+                intake: intake.map(|settings| (ledger.clone(), settings)),
             })?);
         }
         let health = Dependencies { postgres: journal.pool().clone(), reads: reads.clone(), nats };

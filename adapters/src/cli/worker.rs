@@ -8,8 +8,8 @@ use super::Failure;
 use super::service::{adopt, asked_to_stop, open};
 use crate::clock::SystemClock;
 use crate::config::{
-    DatabaseArgs, FraudArgs, LedgerArgs, LogArgs, NatsArgs, PartitionArgs, ProjectionArgs,
-    StreamArgs,
+    DatabaseArgs, FraudArgs, IntakeArgs, LedgerArgs, LogArgs, NatsArgs, PartitionArgs,
+    ProjectionArgs, StreamArgs, Switch,
 };
 use crate::nats;
 use crate::operations::Retries;
@@ -32,6 +32,8 @@ pub(super) struct WorkerArgs {
     #[command(flatten)]
     fraud: FraudArgs,
     #[command(flatten)]
+    intake: IntakeArgs,
+    #[command(flatten)]
     ledger: LedgerArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -41,6 +43,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
     let models = args.projections.models()?;
     let rules = args.fraud.settings()?;
+    let intake = args.intake.settings(Switch::Off)?;
     let database_url = args.database.database_url;
     let journal = open(&database_url, args.partitions.partitions).await?;
     adopt(&journal, &rules).await;
@@ -54,7 +57,8 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
         streams: args.streams.settings(),
         models,
         policy: Some((ledger.clone(), rules)),
-        operations: Some((ledger, Retries::USUAL)),
+        operations: Some((ledger.clone(), Retries::USUAL)),
+        intake: intake.map(|settings| (ledger, settings)),
     })?;
     tracing::info!(holder = worker.leases().holder(), "working");
     asked_to_stop().await;

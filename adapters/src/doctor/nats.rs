@@ -2,7 +2,7 @@
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::stream::Info;
+use async_nats::jetstream::stream::{Config, Info};
 use futures::TryStreamExt as _;
 use serde_json::Value;
 
@@ -10,9 +10,10 @@ use super::Finding;
 use crate::nats::connect::is_connected;
 use crate::nats::outbox;
 use crate::nats::stream::{
-    ALERTS, DEAD_LETTERS, LEDGER, OPERATIONS, Stream, StreamSettings, differences, jetstream,
+    ALERTS, DEAD_LETTERS, INTAKE, LEDGER, OPERATIONS, OUTCOMES, Stream, StreamSettings,
+    differences, jetstream,
 };
-use crate::operations::publisher;
+use crate::{intake, operations};
 
 /// The oldest version in which a stream may be synced to the disk every second.
 const OLDEST: (i64, i64, i64) = (2, 10, 0);
@@ -52,11 +53,17 @@ pub(super) async fn examine(url: Option<&str>, settings: &StreamSettings) -> Vec
         return findings;
     }
     findings.push(Finding::ok("JetStream", "enabled"));
-    for stream in [LEDGER, ALERTS, DEAD_LETTERS, OPERATIONS] {
+    for stream in [LEDGER, ALERTS, DEAD_LETTERS, OPERATIONS, INTAKE, OUTCOMES] {
         match jetstream.get_stream(stream.name).await {
             Ok(found) => {
                 findings.push(configured(stream, found.cached_info(), settings));
                 findings.push(consumers(stream, &found).await);
+            }
+            Err(_) if [INTAKE.name, OUTCOMES.name].contains(&stream.name) => {
+                findings.push(Finding::ok(
+                    format!("stream {}", stream.name),
+                    "is not there: no worker takes messages in (--intake)",
+                ));
             }
             Err(error) => findings.push(Finding::warning(
                 format!("stream {}", stream.name),
@@ -91,10 +98,20 @@ fn version(client: &Client) -> Finding {
 }
 
 /// How a stream should be, where that of the events is so.
-fn wanted(stream: Stream, ledger: &StreamSettings) -> StreamSettings {
+fn wanted(stream: Stream, found: &Config, ledger: &StreamSettings) -> StreamSettings {
     let (max_bytes, duplicate_window) = match stream.name {
         name if name == LEDGER.name => return *ledger,
-        name if name == OPERATIONS.name => (publisher::MAX_BYTES, publisher::DUPLICATE_WINDOW),
+        // How much may wait in it is the workers' setting, and any that there is is right.
+        name if name == INTAKE.name => {
+            let max_messages = found.max_messages;
+            return intake::Settings { max_messages, ..Default::default() }.stream(ledger);
+        }
+        name if name == OPERATIONS.name => {
+            (operations::publisher::MAX_BYTES, operations::publisher::DUPLICATE_WINDOW)
+        }
+        name if name == OUTCOMES.name => {
+            (intake::publisher::MAX_BYTES, intake::publisher::DUPLICATE_WINDOW)
+        }
         _ => (outbox::MAX_BYTES, outbox::DUPLICATE_WINDOW),
     };
     StreamSettings { max_bytes: max_bytes.min(ledger.max_bytes), duplicate_window, ..*ledger }
@@ -103,7 +120,7 @@ fn wanted(stream: Stream, ledger: &StreamSettings) -> StreamSettings {
 fn configured(stream: Stream, info: &Info, ledger: &StreamSettings) -> Finding {
     let check = format!("stream {}", stream.name);
     let (messages, bytes) = (info.state.messages, info.state.bytes);
-    let differences = differences(&info.config, stream, &wanted(stream, ledger));
+    let differences = differences(&info.config, stream, &wanted(stream, &info.config, ledger));
     match differences.is_empty() {
         true => Finding::ok(check, format!("{messages} messages, {bytes} bytes")),
         false => Finding::warning(

@@ -142,7 +142,8 @@ async fn relay(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Find
 async fn letters(connection: &mut PgConnection) -> Result<Finding, sqlx::Error> {
     let open: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM letters_of_events WHERE state = 'open')
-              + (SELECT count(*) FROM letters_of_operations WHERE state = 'open')",
+              + (SELECT count(*) FROM letters_of_operations WHERE state = 'open')
+              + (SELECT count(*) FROM letters_of_intake WHERE state = 'open')",
     )
     .fetch_one(connection)
     .await?;

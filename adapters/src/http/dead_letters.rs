@@ -1,6 +1,6 @@
 //! The dead letters: what is asked of them in a query, and how they look as JSON. The command line
 //! prints the same JSON. Operations that came to no outcome are among them, as the projection
-//! `operations`.
+//! `operations`, and messages of other services that came to nothing, as `intake`.
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
@@ -88,8 +88,8 @@ fn cursor(text: Option<String>) -> Result<Option<LetterId>, Problem> {
 }
 
 /// A dead letter as operators read it, with the names of the messages in `DEAD_LETTERS`. Payload and
-/// metadata are those of the event in the journal; of an operation, the payload is its command, and
-/// the position the number of its letter.
+/// metadata are those of the event in the journal; of an operation, the payload is its command, of a
+/// message what is kept of it, and the position the number of its letter.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = DeadLetter)]

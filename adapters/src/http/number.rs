@@ -7,7 +7,7 @@ const MAX_EXPONENT: usize = 40;
 
 /// `1.25e2` as `125`: some clients write every number with an exponent. What has none, or one
 /// beyond the bound, stays as it is.
-pub(super) fn plain(text: &str) -> Cow<'_, str> {
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     expanded(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 

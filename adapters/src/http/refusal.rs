@@ -29,6 +29,11 @@ impl From<&Refusal> for Problem {
     }
 }
 
+/// The code of a refusal, for who is told no more than that.
+pub(crate) fn code(refusal: &Refusal) -> &'static str {
+    Code::from(refusal).as_str()
+}
+
 /// The numbers of a refusal, each by its name in the domain.
 fn members(refusal: &Refusal) -> Vec<(&'static str, Member)> {
     let text = |value: &dyn ToString| Member::Text(value.to_string());

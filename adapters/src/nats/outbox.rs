@@ -109,13 +109,16 @@ async fn letters(courier: &Courier) -> Result<bool, Trouble> {
     let sent = send(courier, letters.iter().map(Message::of_letter).collect()).await?;
     let is_sent: HashSet<String> = sent.ids().into_iter().collect();
     let told = letters.iter().filter(|letter| is_sent.contains(&notice::id_of(letter)));
-    let (of_operations, of_events): (Vec<_>, Vec<_>) =
+    let (of_operations, others): (Vec<_>, Vec<_>) =
         told.partition(|letter| letter.id.projection == dead_letters::OPERATIONS);
+    let (of_messages, of_events): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|letter| letter.id.projection == dead_letters::INTAKE);
     let ids: Vec<_> = of_events.into_iter().map(|letter| letter.id.clone()).collect();
     let mut transaction = courier.pool().begin().await?;
     record(&mut *transaction, &sent.new).await?;
     dead_letters::mark_published(&mut *transaction, &ids).await?;
     crate::operations::letters::mark_told(&mut *transaction, &of_operations).await?;
+    crate::intake::letters::mark_told(&mut *transaction, &of_messages).await?;
     transaction.commit().await?;
     sent.trouble.map_or(Ok(is_full), Err)
 }

@@ -2,7 +2,8 @@
 //!
 //! Files, the oldest messages going first when a bound is reached: a stream is a copy, and whoever is
 //! behind it reads the journal. (A work queue takes no more at its bound: what it is to be told stays in
-//! Postgres meanwhile.) How often nats-server syncs a file to the disk is the server's
+//! Postgres meanwhile, and of what others are to be told in the queue itself, which then refuses it to
+//! whoever sends it.) How often nats-server syncs a file to the disk is the server's
 //! setting, not the stream's: `jetstream { sync_interval: "1s" }` from 2.10 on, two minutes by default and
 //! always in 2.9. What a power cut takes is read from the journal, or published again by
 //! `florin relay republish`.
@@ -15,23 +16,42 @@ use async_nats::jetstream::context::{ContextBuilder, CreateStreamError};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::{self};
 
+use crate::intake::contract::{
+    TRANSACTION_COMPLETED, TRANSACTION_FAILED, TRANSACTION_FINALIZED, USER_SIGNUP,
+};
+
 /// The events of the ledger.
-pub const LEDGER: Stream = Stream { name: "LEDGER", subjects: "ledger.>", kind: Kind::Log };
+pub const LEDGER: Stream = Stream { name: "LEDGER", subjects: &["ledger.>"], kind: Kind::Log };
 
 /// What the fraud rules found.
-pub const ALERTS: Stream = Stream { name: "ALERTS", subjects: "alerts.>", kind: Kind::Log };
+pub const ALERTS: Stream = Stream { name: "ALERTS", subjects: &["alerts.>"], kind: Kind::Log };
 
 /// Events that a projection could not apply.
 pub const DEAD_LETTERS: Stream =
-    Stream { name: "DEAD_LETTERS", subjects: "dead-letters.>", kind: Kind::Log };
+    Stream { name: "DEAD_LETTERS", subjects: &["dead-letters.>"], kind: Kind::Log };
 
 /// Operations that are to be carried out.
 pub const OPERATIONS: Stream =
-    Stream { name: "OPERATIONS", subjects: "operations.>", kind: Kind::Queue };
+    Stream { name: "OPERATIONS", subjects: &["operations.>"], kind: Kind::Queue };
+
+/// What other services ask for.
+pub const INTAKE: Stream = Stream {
+    name: "INTAKE",
+    subjects: &[USER_SIGNUP, TRANSACTION_COMPLETED, TRANSACTION_FAILED],
+    kind: Kind::Queue,
+};
+
+/// What became of the transactions of other services.
+pub const OUTCOMES: Stream =
+    Stream { name: "OUTCOMES", subjects: &[TRANSACTION_FINALIZED], kind: Kind::Log };
 
 /// How long JetStream may take to answer a request about streams and consumers. It takes
 /// milliseconds; a server that is starting answers after it has read its store.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// The most bytes of one message where their number is bounded: the most that is read of one, and its
+/// headers.
+pub const MAX_MESSAGE: i32 = 68 << 10;
 
 /// A stream and what it takes.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +59,7 @@ pub struct Stream {
     /// Its name.
     pub name: &'static str,
     /// The subjects that it keeps.
-    pub subjects: &'static str,
+    pub subjects: &'static [&'static str],
     /// What becomes of its messages.
     pub kind: Kind,
 }
@@ -74,10 +94,14 @@ impl Kind {
 pub struct StreamSettings {
     /// On how many servers.
     pub replicas: usize,
-    /// For how long.
+    /// For how long; zero is for ever.
     pub max_age: Duration,
-    /// Up to how many bytes.
+    /// Up to how many bytes; -1 is without a bound.
     pub max_bytes: i64,
+    /// Up to how many messages, each of [`MAX_MESSAGE`] bytes at most; any if nobody says. A queue that
+    /// is to lose nothing is bounded so: at a bound in bytes nats-server 2.9 drops old messages even
+    /// where it is told to refuse new ones, because it counts a new one without what surrounds it.
+    pub max_messages: Option<i64>,
     /// For how long a message of the same id counts as the same.
     pub duplicate_window: Duration,
 }
@@ -101,6 +125,7 @@ impl Default for StreamSettings {
             replicas: Self::REPLICAS,
             max_age: Self::MAX_AGE,
             max_bytes: Self::MAX_BYTES,
+            max_messages: None,
             duplicate_window: Self::DUPLICATE_WINDOW,
         }
     }
@@ -115,15 +140,20 @@ pub(crate) fn jetstream(client: Client) -> jetstream::Context {
 fn wanted(stream: Stream, settings: &StreamSettings) -> Config {
     Config {
         name: stream.name.to_owned(),
-        subjects: vec![stream.subjects.to_owned()],
+        subjects: stream.subjects.iter().map(|subject| (*subject).to_owned()).collect(),
         storage: StorageType::File,
         retention: stream.kind.retention(),
         discard: stream.kind.discard(),
         num_replicas: settings.replicas,
         max_age: settings.max_age,
         max_bytes: settings.max_bytes,
+        max_messages: settings.max_messages.unwrap_or(-1),
+        max_message_size: if settings.max_messages.is_some() { MAX_MESSAGE } else { -1 },
         // The server wants the window to be within the age.
-        duplicate_window: settings.duplicate_window.min(settings.max_age),
+        duplicate_window: match settings.max_age.is_zero() {
+            true => settings.duplicate_window,
+            false => settings.duplicate_window.min(settings.max_age),
+        },
         ..Config::default()
     }
 }
@@ -159,9 +189,17 @@ async fn is_there(jetstream: &jetstream::Context, wanted: &Config) -> bool {
 /// Whether all that is set here is as wanted; the server fills in the rest.
 fn is_as(found: &Config, wanted: &Config) -> bool {
     let settings = |config: &Config| {
-        let Config { num_replicas, max_age, max_bytes, duplicate_window, .. } = *config;
+        let Config { num_replicas, max_age, max_bytes, max_messages, duplicate_window, .. } =
+            *config;
         let kind = (config.storage, config.retention, config.discard);
-        (config.subjects.clone(), kind, num_replicas, max_age, max_bytes, duplicate_window)
+        (
+            config.subjects.clone(),
+            kind,
+            num_replicas,
+            max_age,
+            (max_bytes, max_messages),
+            duplicate_window,
+        )
     };
     settings(found) == settings(wanted)
 }
@@ -182,6 +220,7 @@ pub(crate) fn differences(
             ("replicas", of.num_replicas.to_string()),
             ("max_age", format!("{:?}", of.max_age)),
             ("max_bytes", of.max_bytes.to_string()),
+            ("max_messages", of.max_messages.to_string()),
             ("duplicate_window", format!("{:?}", of.duplicate_window)),
         ]
     };

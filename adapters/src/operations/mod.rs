@@ -39,6 +39,7 @@ pub use carrier::Carrier;
 pub use desk::OperationDesk;
 pub use publisher::Publisher;
 pub use retry::Retries;
+pub(crate) use row::corrupt;
 pub use row::{Operation, State, Verdict};
 
 /// The channel that is notified when an operation is to be published.

@@ -26,7 +26,7 @@ impl Retries {
         Self { max_attempts: 40, backoff: (Duration::from_millis(250), Duration::from_secs(60)) };
 
     /// How long to wait after so many attempts.
-    fn wait(&self, attempts: u32) -> Duration {
+    pub(crate) fn wait(&self, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(16);
         (self.backoff.0 * 2_u32.pow(doublings)).min(self.backoff.1)
     }

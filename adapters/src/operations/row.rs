@@ -162,6 +162,6 @@ pub(super) fn signed(number: u32) -> i32 {
 }
 
 /// What lies there is not what this program stored.
-pub(super) fn corrupt(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+pub(crate) fn corrupt(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::Decode(cause.into())
 }

@@ -1,13 +1,13 @@
 //! What runs behind the front door: the relay of every partition, and every read model in every
 //! partition, each under its lease; the outbox for alerts and dead letters; the policy that freezes
-//! wallets; and operations, whose clients do not wait. `florin worker` and `florin dev` start it; as
-//! many processes as one likes share the work.
+//! wallets; operations, whose clients do not wait; and what other services ask for. `florin worker` and
+//! `florin dev` start it; as many processes as one likes share the work.
 //!
 //! To add a kind of work: one line in [`Worker::start`], for each lease that it runs under.
 //!
 //! Bounds: one connection for the leases, one for each read model and partition that runs here,
-//! [`CARRIER_CONNECTIONS`] for operations, and [`work_connections`] for everything else, apart from
-//! those of the command side.
+//! [`CARRIER_CONNECTIONS`] for operations, [`INTAKE_CONNECTIONS`] for the intake, and
+//! [`work_connections`] for everything else, apart from those of the command side.
 
 mod projections;
 mod source;
@@ -23,6 +23,7 @@ use futures::future::join;
 use tokio::task::JoinSet;
 
 use crate::fraud::FreezePolicy;
+use crate::intake::{self, Taker};
 use crate::nats::outbox::Outbox;
 use crate::nats::relay::{Relay, RelayHandle};
 use crate::nats::stream::StreamSettings;
@@ -41,6 +42,9 @@ const MAX_CONNECTIONS: u32 = 16;
 /// claimed and saved.
 const CARRIER_CONNECTIONS: u32 = 4;
 
+/// How many connections the intake has: two to publish, and the others to record and save batches.
+const INTAKE_CONNECTIONS: u32 = 6;
+
 /// What a worker needs.
 pub struct Parts {
     /// Where the journal is.
@@ -57,6 +61,9 @@ pub struct Parts {
     pub policy: Option<(Ledger, fraud::Settings)>,
     /// Where operations are submitted, and how often; without it, or without NATS, none are.
     pub operations: Option<(Ledger, Retries)>,
+    /// Where what other services ask for is submitted, and how it is taken in; without it, or without
+    /// NATS, nothing is.
+    pub intake: Option<(Ledger, intake::Settings)>,
 }
 
 /// The running work. Dropping it ends the work as `kill -9` does: its leases run out.
@@ -66,6 +73,7 @@ pub struct Worker {
     relays: Vec<RelayHandle>,
     progress: Vec<Arc<Progress>>,
     carrier: Option<Carrier>,
+    taker: Option<Taker>,
 }
 
 impl Worker {
@@ -79,7 +87,7 @@ impl Worker {
         let leases = Leases::start(connect_sized(&parts.database_url, 1)?);
         let heads = Heads::follow(pool.clone(), partitions);
         let (tasks, relays, progress) = (JoinSet::new(), Vec::new(), Vec::new());
-        let mut worker = Self { leases, tasks, relays, progress, carrier: None };
+        let mut worker = Self { leases, tasks, relays, progress, carrier: None, taker: None };
         let recent = Arc::new(RecentJournal::new(parts.journal.clone(), heads.clone()));
         worker.project(projections::of(&parts, &heads, &recent));
         match parts.nats {
@@ -94,6 +102,14 @@ impl Worker {
                 if let Some((ledger, retries)) = parts.operations {
                     let pool = connect_sized(&parts.database_url, CARRIER_CONNECTIONS)?;
                     worker.carry(Carrier::new(ledger, pool, nats.clone(), retries));
+                }
+                if let Some((ledger, settings)) = parts.intake {
+                    let pool = connect_sized(&parts.database_url, INTAKE_CONNECTIONS)?;
+                    let (nats, streams) = (nats.clone(), parts.streams);
+                    worker.take_in(
+                        Taker::new(ledger, pool.clone(), nats.clone(), settings, streams),
+                        intake::Publisher::new(pool, nats, streams),
+                    );
                 }
                 for partition in 0..partitions {
                     let (pool, nats, heads) = (pool.clone(), nats.clone(), heads.clone());
@@ -124,9 +140,12 @@ impl Worker {
         &self.leases
     }
 
-    /// Ends the work and gives its leases back, so that others go on at once. The operations in hand
-    /// are brought to an end.
+    /// Ends the work and gives its leases back, so that others go on at once. The operations and
+    /// messages in hand are brought to an end.
     pub async fn stop(mut self) {
+        if let Some(taker) = &self.taker {
+            taker.finish().await;
+        }
         if let Some(carrier) = &self.carrier {
             carrier.finish().await;
         }
@@ -159,6 +178,17 @@ impl Worker {
     fn carry(&mut self, carrier: Carrier) {
         self.carrier = Some(carrier.clone());
         self.tasks.spawn(async move { match carrier.run().await {} });
+    }
+
+    /// Every process takes in what it gets hold of; one of them publishes. Its lease is not that of the
+    /// outbox, which a process may have that takes nothing in.
+    fn take_in(&mut self, taker: Taker, publisher: intake::Publisher) {
+        self.taker = Some(taker.clone());
+        self.tasks.spawn(async move { match taker.run().await {} });
+        let leases = self.leases.clone();
+        let work =
+            async move { match leases.run(intake::Publisher::LEASE, || publisher.run()).await {} };
+        self.tasks.spawn(work);
     }
 
     fn freeze(&mut self, policy: FreezePolicy) {

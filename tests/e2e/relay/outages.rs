@@ -153,7 +153,7 @@ async fn a_stream_that_cannot_be_used_is_created_anew_once_it_is_empty() {
     let (store, nats) = (Store::postgres(1).await, OwnNats::start().await);
     // A stream cannot be moved from memory to a file.
     let jetstream = nats.jetstream().await;
-    let subjects = vec![LEDGER.subjects.to_owned()];
+    let subjects = LEDGER.subjects.iter().map(|subject| (*subject).to_owned()).collect();
     let name = LEDGER.name.to_owned();
     let config = Config { name, subjects, storage: StorageType::Memory, ..Config::default() };
     let stream = jetstream.create_stream(config).await.unwrap();

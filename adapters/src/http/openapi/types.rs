@@ -17,8 +17,9 @@ use florin_domain::fraud::Rule;
 use florin_domain::ids::{MAX_OPERATOR, MAX_OWNER, MAX_REASON, MAX_WALLET_ID};
 
 use florin_projections::history::Kind;
-use florin_projections::{dead_letters, models};
+use florin_projections::models;
 
+use crate::dead_letters::OTHERS;
 use crate::http::answer::Time;
 use crate::operations::State;
 
@@ -227,9 +228,9 @@ described! {
     /// A rule that finds fraud.
     RuleName = names(Rule::ALL.iter().map(|rule| rule.as_str()));
 
-    /// A read model; and operations, which are none, where dead letters are.
+    /// A read model; and operations and messages, which are none, where dead letters are.
     ProjectionName = names(
-        models::all().iter().map(|model| model.name()).chain([dead_letters::OPERATIONS]),
+        models::all().iter().map(|model| model.name()).chain(OTHERS),
     );
 
     /// Kinds of entries, with commas between.

@@ -5,17 +5,17 @@
 //! | subject | `alerts.<wallet>.<rule>` | `dead-letters.<projection>.<wallet or transfer>` |
 //! | `Nats-Msg-Id`, `ce-id` | `<rule>:<partition>-<position>` | `<projection>:<partition>:<position>` |
 //! | `ce-type` | `FraudAlert` | `DeadLetter` |
-//! | `ce-subject` | `wallet/<id>` | `wallet/<id>`, `transfer/<id>` or `operation/<id>` |
+//! | `ce-subject` | `wallet/<id>` | `wallet/<id>`, `transfer/<id>`, `operation/<id>`, `message/<id>` |
 //! | `ce-time` | when the event was recorded | when it was set aside |
-//! | `ce-partition`, `ce-position` | the event | the event; of an operation, its letter |
+//! | `ce-partition`, `ce-position` | the event | the event; of an operation or a message, its letter |
 //!
-//! An operation that was queued again may fail again: each time is a message, whose id ends in
-//! `:<microseconds>`, when it was set aside.
+//! An operation or a message of another service that was queued again may fail again: each time is told,
+//! under an id that ends in `:<microseconds>`, when it was set aside.
 
 use async_nats::HeaderMap;
 use chrono::{DateTime, SecondsFormat, Utc};
 use florin_domain::fraud::Alert;
-use florin_projections::dead_letters::{DeadLetter, OPERATIONS};
+use florin_projections::dead_letters::{DeadLetter, INTAKE, OPERATIONS};
 use serde_json::{Value, json};
 
 use crate::nats::courier::Message;
@@ -75,9 +75,9 @@ impl Message {
     }
 }
 
-/// The id under which a letter is told: of an operation, one for each time that it failed.
+/// The id under which a letter is told: of what can be queued again, one for each time that it failed.
 pub(super) fn id_of(letter: &DeadLetter) -> String {
-    match letter.id.projection == OPERATIONS {
+    match [INTAKE, OPERATIONS].contains(&&*letter.id.projection) {
         true => format!("{}:{}", letter.id, letter.first_at.timestamp_micros()),
         false => letter.id.to_string(),
     }

@@ -1,0 +1,211 @@
+//! Tells other services what became of their transactions, and sends messages again that operators
+//! replay.
+//!
+//! ```text
+//! intake_outcomes ─oldest first─▶ OUTCOMES ─acknowledged─▶ removed
+//! intake_letters  ─replayed─────▶ INTAKE   ─dealt with───▶ not sent any more
+//! ```
+//!
+//! An outcome is committed with the change that it tells of, and removed when JetStream has it: it is
+//! never lost, and is told once, unless a process dies between the acknowledgement and the removal.
+//! Then it is told again under the same id, `<transaction>:<status>`, and JetStream drops it within
+//! [`DUPLICATE_WINDOW`]: whoever takes over needs seconds. If nobody does for longer than that, it is
+//! told twice, with the same `ce-id`. Of one transaction the second outcome waits for the first.
+//!
+//! To be run by one process at a time, under the lease [`Publisher::LEASE`].
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use async_nats::{Client, HeaderMap};
+use async_trait::async_trait;
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures::future::join;
+use serde_json::json;
+use sqlx::PgPool;
+
+use super::contract::{FinalStatus, TRANSACTION_FINALIZED, TransactionFinalized};
+use super::letters::HEADER;
+use super::{CHANNEL, sweep};
+use crate::nats::courier::{Courier, Errand, Message, Sent, Trouble};
+use crate::nats::stream::{OUTCOMES, Stream, StreamSettings};
+
+/// How many are published before their acknowledgements are awaited: a hundred kilobytes in flight,
+/// and ten thousands a second.
+pub const BATCH: u32 = 500;
+
+/// After how long a replayed message is sent again that nobody has dealt with: longer than it waits
+/// behind others, and no longer than people wait who have replayed it. One too many does no harm.
+pub const REPUBLISH_AFTER: Duration = Duration::from_secs(20);
+
+/// Up to how many bytes stay in the stream: a million outcomes. JetStream sets the space aside.
+pub const MAX_BYTES: i64 = 256 << 20;
+
+/// For how long JetStream knows a message that it has already: longer than a process takes to be
+/// replaced. The server keeps an id in memory for each of that time: at 3,000 a second two million.
+pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(10 * 60);
+
+/// What `ce-source` says.
+const SOURCE: &str = "/florin/intake";
+
+/// The oldest of each transaction, oldest first.
+const OUTCOMES_DUE: &str = "
+SELECT o.number, o.transaction_id, o.status, o.reason, o.recorded_at FROM intake_outcomes o
+ WHERE NOT EXISTS (SELECT FROM intake_outcomes e
+                    WHERE e.transaction_id = o.transaction_id AND e.number < o.number)
+ ORDER BY o.number LIMIT $1";
+
+/// Put off before they go out, so that each has a number of its own.
+const TAKE_REPLAYED: &str = "
+UPDATE intake_letters l SET publish_at = now() + $2, publications = l.publications + 1
+  FROM (SELECT letter FROM intake_letters WHERE publish_at <= now()
+         ORDER BY publish_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS due
+ WHERE l.letter = due.letter
+RETURNING l.letter, l.identity, l.subject, l.message::text, l.publications";
+
+/// What was dealt with meanwhile did go out.
+const PUT_BACK: &str = "
+UPDATE intake_letters SET publish_at = now() WHERE letter = ANY ($1) AND publish_at IS NOT NULL";
+
+type Outcome = (i64, String, String, Option<String>, DateTime<Utc>);
+type Replayed = (i64, String, String, String, i32);
+
+/// Where messages go, in this process.
+pub struct Publisher {
+    courier: Courier,
+    client: Client,
+}
+
+impl Publisher {
+    /// The lease under which it runs.
+    pub const LEASE: &'static str = "intake";
+
+    /// A publisher that does nothing yet. While it runs, it holds one connection of the pool, and now
+    /// and then another. Replicas and age are those of the ledger's stream.
+    pub fn new(pool: PgPool, client: Client, ledger: StreamSettings) -> Self {
+        Self { courier: Courier::new(pool, client.clone(), ledger), client }
+    }
+
+    /// Publishes for ever, and sweeps. To be dropped when the lease is lost.
+    pub async fn run(&self) -> Infallible {
+        join(self.courier.run(&Telling), sweep::run(&self.client)).await.0
+    }
+}
+
+/// What is to be told, and to be sent again.
+struct Telling;
+
+#[async_trait]
+impl Errand for Telling {
+    const NAME: &'static str = "outcomes of transactions";
+    const STREAMS: &'static [Stream] = &[OUTCOMES];
+    const CHANNEL: &'static str = CHANNEL;
+    const MAX_BYTES: i64 = MAX_BYTES;
+    const DUPLICATE_WINDOW: Duration = DUPLICATE_WINDOW;
+
+    async fn pass(&self, courier: &Courier) -> Result<bool, Trouble> {
+        // Before any are put off.
+        courier.connected().await?;
+        Ok(outcomes(courier).await? | replayed(courier).await?)
+    }
+}
+
+/// Tells the next outcomes; says whether there may be more.
+async fn outcomes(courier: &Courier) -> Result<bool, Trouble> {
+    let query = sqlx::query_as(OUTCOMES_DUE).bind(i64::from(BATCH));
+    let due: Vec<Outcome> = query.fetch_all(courier.pool()).await?;
+    if due.is_empty() {
+        return Ok(false);
+    }
+    let Sent { acknowledged, trouble } = courier.send(due.iter().map(told).collect()).await;
+    let done = due.iter().filter(|outcome| acknowledged.contains(&id_of(outcome)));
+    let done: Vec<i64> = done.map(|(number, ..)| *number).collect();
+    let remove = "DELETE FROM intake_outcomes WHERE number = ANY ($1)";
+    sqlx::query(remove).bind(done).execute(courier.pool()).await?;
+    // A transaction that was told of may have another outcome behind this one.
+    trouble.map_or(Ok(true), Err)
+}
+
+/// Sends the next replayed messages; says whether there may be more.
+async fn replayed(courier: &Courier) -> Result<bool, Trouble> {
+    let query = sqlx::query_as(TAKE_REPLAYED).bind(i64::from(BATCH)).bind(REPUBLISH_AFTER);
+    let due: Vec<Replayed> = query.fetch_all(courier.pool()).await?;
+    if due.is_empty() {
+        return Ok(false);
+    }
+    let Sent { acknowledged, trouble } = courier.send(due.iter().map(again).collect()).await;
+    let Some(trouble) = trouble else { return Ok(due.len() >= BATCH as usize) };
+    let unsent = due.iter().filter(|letter| !acknowledged.contains(&again_id(letter)));
+    let unsent: Vec<i64> = unsent.map(|(letter, ..)| *letter).collect();
+    sqlx::query(PUT_BACK).bind(unsent).execute(courier.pool()).await?;
+    Err(trouble)
+}
+
+/// The same for every attempt to tell it.
+fn id_of((_, transaction, status, ..): &Outcome) -> String {
+    format!("{transaction}:{status}")
+}
+
+fn told(outcome: &Outcome) -> Message {
+    let (_, transaction, status, reason, at) = outcome;
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("ce-id", id_of(outcome)),
+        ("ce-specversion", "1.0".to_owned()),
+        ("ce-source", SOURCE.to_owned()),
+        ("ce-type", TRANSACTION_FINALIZED.to_owned()),
+        ("ce-subject", format!("transaction/{transaction}")),
+        ("ce-time", at.to_rfc3339_opts(SecondsFormat::Micros, true)),
+        ("content-type", "application/json".to_owned()),
+    ] {
+        headers.insert(name, value);
+    }
+    let body = json!(TransactionFinalized {
+        transaction_id: transaction.clone(),
+        // The table has these two.
+        status: FinalStatus::named(status).unwrap_or(FinalStatus::Failed),
+        reason: reason.clone(),
+    });
+    let subject = TRANSACTION_FINALIZED.to_owned();
+    Message { id: id_of(outcome), subject, headers, body: body.to_string().into_bytes() }
+}
+
+/// Another one each time, or JetStream would take the second for the first.
+fn again_id((letter, .., number): &Replayed) -> String {
+    format!("letter-{letter}-{number}")
+}
+
+fn again(letter: &Replayed) -> Message {
+    let (_, identity, subject, message, _) = letter;
+    let mut headers = HeaderMap::new();
+    headers.insert(HEADER, identity.as_str());
+    Message {
+        id: again_id(letter),
+        subject: subject.clone(),
+        headers,
+        body: message.clone().into_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_told_under_the_same_id_each_time() {
+        let outcome: Outcome = (
+            7,
+            "t-1".to_owned(),
+            "Failed".to_owned(),
+            Some("why".to_owned()),
+            DateTime::UNIX_EPOCH,
+        );
+        let message = told(&outcome);
+        assert_eq!(message.id, "t-1:Failed");
+        assert_eq!(message.subject, "wallet.transactionFinalized");
+        let header = |name: &str| message.headers.get(name).unwrap().as_str();
+        assert_eq!((header("ce-id"), header("ce-subject")), ("t-1:Failed", "transaction/t-1"));
+        let body = r#"{"reason":"why","status":"Failed","transactionId":"t-1"}"#;
+        assert_eq!(String::from_utf8(message.body).unwrap(), body);
+    }
+}
