@@ -6,6 +6,8 @@
     baseline.py    pgbench against the same Postgres; *.sql are its transactions
     throughput.py  the rounds: Florin and the baseline by turns
     bulk.py        transfers in bulks of several sizes
+    nats.py        messages into a stream
+    intake.py      messages of other services, until all is done that they ask for
     heavy.py       the measures that take minutes: memory, a long wallet, a grown journal
     watch.py       how far the read models and the relay are behind the journal
     pipeline.py    a constant load: how fast it may be, and how soon the read models have an event
