@@ -22,6 +22,7 @@ use crate::auth;
 use crate::auth::{ClaimPath, Expected, MIN_SECRET_BYTES, Pace, Secret, Source};
 use crate::fraud::{RulesError, read};
 use crate::http::{Edge, NoOrigin, Origins, Tls, TlsError};
+use crate::nats::Access;
 use crate::nats::stream::StreamSettings;
 use crate::reads::CACHED_BALANCES;
 use crate::telemetry::{DEFAULT_FILTER, Format};
@@ -90,11 +91,29 @@ pub struct ReadArgs {
 }
 
 /// Where events are published.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct NatsArgs {
     /// The NATS server; without one, commands work and nothing is published.
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,
+    /// The credentials of a user of it (a file as `nsc` writes it, or with the seed of an nkey),
+    /// where they are not in the URL.
+    #[arg(long, env = "FLORIN_NATS_CREDENTIALS", value_name = "FILE")]
+    pub nats_credentials: Option<PathBuf>,
+    /// The certificates (PEM) that its own has to come from, instead of those that this machine trusts.
+    #[arg(long, env = "FLORIN_NATS_CA", value_name = "FILE")]
+    pub nats_ca: Option<PathBuf>,
+}
+
+impl NatsArgs {
+    /// As the client takes them.
+    pub fn access(&self) -> Access {
+        Access {
+            url: self.nats_url.clone(),
+            credentials: self.nats_credentials.clone(),
+            ca: self.nats_ca.clone(),
+        }
+    }
 }
 
 /// How the streams of NATS JetStream are kept.

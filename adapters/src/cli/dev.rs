@@ -94,7 +94,7 @@ async fn serve(
     let service = Service {
         database_url: urls.database.clone(),
         partitions,
-        nats: NatsArgs { nats_url: Some(urls.nats.clone()) },
+        nats: NatsArgs { nats_url: Some(urls.nats.clone()), ..NatsArgs::default() },
         ledger: args.ledger.clone(),
         reads: args.reads.clone(),
         front,

@@ -25,7 +25,7 @@ pub(super) struct DoctorArgs {
 pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let findings = examine(&Places {
         database_url: &args.database.database_url,
-        nats_url: args.nats.nats_url.as_deref(),
+        nats: args.nats.access(),
         streams: args.streams.settings(),
     })
     .await;

@@ -90,7 +90,7 @@ async fn status(args: &StatusArgs) -> Result<(), Failure> {
 
 async fn publish_again(args: &RepublishArgs) -> Result<(), Failure> {
     let journal = PostgresJournal::open(&args.database.database_url, None).await?;
-    let client = nats::connect(args.nats.nats_url.as_deref()).await?.ok_or(Unclear::Nats)?;
+    let client = nats::connect_as(&args.nats.access()).await?.ok_or(Unclear::Nats)?;
     let partition = match (args.partition, journal.partitions()) {
         (Some(partition), _) => partition,
         (None, 1) => 0,

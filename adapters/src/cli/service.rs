@@ -66,7 +66,7 @@ impl Service {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         let journal = open(&self.database_url, self.partitions).await?;
-        let nats = nats::connect(self.nats.nats_url.as_deref()).await?;
+        let nats = nats::connect_as(&self.nats.access()).await?;
         let settings = self.ledger.settings();
         let ledger = Ledger::open(Arc::new(journal.clone()), Arc::new(SystemClock), &settings);
         let cached = self.reads.cached_balances;

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::range::RangeArgs;
 use crate::config::{DatabaseArgs, NatsArgs};
 use crate::moment::Moment;
-use crate::nats;
+use crate::nats::{self, Access};
 use crate::postgres::follow::snapshot;
 use crate::postgres::scan::Range;
 use crate::postgres::{OpenError, PostgresJournal, strays};
@@ -177,8 +177,8 @@ async fn compare_stream(
     heads: &[Head],
     findings: &mut Findings,
 ) -> Result<Option<Held>, Failure> {
-    let url = args.nats.nats_url.as_deref().filter(|_| !args.no_stream);
-    let Some(client) = nats::connect(url).await? else {
+    let access = if args.no_stream { Access::default() } else { args.nats.access() };
+    let Some(client) = nats::connect_as(&access).await? else {
         return Ok(None);
     };
     let mut progress: Option<Progress> = None;

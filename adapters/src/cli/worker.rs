@@ -53,7 +53,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     let worker = Worker::start(Parts {
         database_url,
         journal,
-        nats: nats::connect(args.nats.nats_url.as_deref()).await?,
+        nats: nats::connect_as(&args.nats.access()).await?,
         streams: args.streams.settings(),
         models,
         policy: Some((ledger.clone(), rules)),

@@ -24,6 +24,7 @@ use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 
+use crate::nats::Access;
 use crate::nats::stream::StreamSettings;
 
 /// How long Postgres may take to answer: as long as the service waits.
@@ -77,7 +78,7 @@ pub struct Places<'a> {
     /// Postgres, as the service's role.
     pub database_url: &'a str,
     /// NATS, if there is one.
-    pub nats_url: Option<&'a str>,
+    pub nats: Access,
     /// How its streams should be.
     pub streams: StreamSettings,
 }
@@ -97,7 +98,7 @@ pub async fn examine(places: &Places<'_>) -> Vec<Finding> {
         Ok(Err(error)) => away(error.to_string()),
         Err(_) => away("it does not answer".to_owned()),
     };
-    findings.extend(nats::examine(places.nats_url, &places.streams).await);
+    findings.extend(nats::examine(&places.nats, &places.streams).await);
     findings
 }
 

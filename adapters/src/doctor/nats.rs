@@ -13,6 +13,7 @@ use crate::nats::stream::{
     ALERTS, DEAD_LETTERS, INTAKE, LEDGER, OPERATIONS, OUTCOMES, Stream, StreamSettings,
     differences, jetstream,
 };
+use crate::nats::{Access, connect_as};
 use crate::{intake, operations};
 
 /// The oldest version in which a stream may be synced to the disk every second.
@@ -21,15 +22,15 @@ const OLDEST: (i64, i64, i64) = (2, 10, 0);
 /// How many messages a consumer may have to be sent, or to acknowledge: a few seconds at full speed.
 const PENDING: u64 = 100_000;
 
-pub(super) async fn examine(url: Option<&str>, settings: &StreamSettings) -> Vec<Finding> {
-    if url.is_none() {
+pub(super) async fn examine(access: &Access, settings: &StreamSettings) -> Vec<Finding> {
+    if access.url.is_none() {
         return vec![Finding::warning(
             "NATS",
             "none is configured: nothing is published, and no operation is carried out",
             "set NATS_URL, if anything is to be",
         )];
     }
-    let client = match crate::nats::connect(url).await {
+    let client = match connect_as(access).await {
         Ok(Some(client)) if is_connected(&client).await => client,
         Ok(_) => {
             return vec![Finding::problem(

@@ -33,4 +33,4 @@ pub mod source;
 pub mod stream;
 pub mod trim;
 
-pub use connect::{NatsError, connect};
+pub use connect::{Access, NatsError, connect, connect_as, tls};
