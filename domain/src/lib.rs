@@ -10,10 +10,12 @@
 //! | [`journal`] | what a recorded event is, and the hash that chains it to the one before |
 //! | [`event_metadata`] | what is kept with an event besides its payload |
 //! | [`upcast`] | how events of older shapes are read today |
+//! | [`contracts`] | what other services may rely on in an event: its JSON Schema |
 //!
 //! Deliberately absent: IO, clock, random, logging, `async` (the cqrs-es shims aside). A rule that
 //! needs a fact from outside finds it in the command.
 
+pub mod contracts;
 pub mod event_metadata;
 pub mod fraud;
 #[cfg(test)]

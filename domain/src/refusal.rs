@@ -4,16 +4,19 @@
 //! is kept with the idempotency key, and a refused transfer records it in its stream.
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::contracts::schemas::{AmountText, BalanceText};
 use crate::money::Currency;
 
 /// A command was understood and is not carried out.
 ///
 /// The JSON form (`{"code":"insufficient-funds",…}`) is part of the journal and of kept outcomes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Error)]
 #[serde(tag = "code", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[schemars(description = "Why a command was understood and not carried out.")]
 pub enum Refusal {
     /// The wallet was never opened.
     #[error("the wallet does not exist")]
@@ -31,6 +34,7 @@ pub enum Refusal {
     #[error("the wallet holds {balance}; withdraw it before closing")]
     WalletNotEmpty {
         /// What it holds.
+        #[schemars(with = "BalanceText")]
         balance: Decimal,
     },
     /// Money of the wallet is on its way and may come back.
@@ -40,8 +44,10 @@ pub enum Refusal {
     #[error("the wallet holds {available}, which is less than {requested}")]
     InsufficientFunds {
         /// What the wallet holds.
+        #[schemars(with = "BalanceText")]
         available: Decimal,
         /// What was asked for.
+        #[schemars(with = "AmountText")]
         requested: Decimal,
         /// Of what.
         currency: Currency,
@@ -49,7 +55,8 @@ pub enum Refusal {
     /// The balance would pass its bound.
     #[error("a wallet holds at most {limit}")]
     BalanceLimit {
-        /// [`crate::money::MAX_BALANCE`].
+        /// The most that a wallet holds.
+        #[schemars(with = "BalanceText")]
         limit: Decimal,
     },
     /// A wallet holds one currency.
@@ -68,6 +75,8 @@ pub enum Refusal {
         /// Its decimals. As text, because integers inside a tagged enum lose their type when JSON
         /// numbers keep their text.
         #[serde(with = "as_text")]
+        #[schemars(description = "Its decimals, as text.")]
+        #[schemars(with = "String", regex(pattern = "^[0-9]+$"))]
         allowed: u32,
     },
     /// A transfer needs two wallets.

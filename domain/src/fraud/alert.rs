@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::movement::{EventId, Movement};
 use super::rules::Rule;
 use super::settings::MAX_COUNT;
+use crate::contracts::schemas::{SumText, TimeText};
 use crate::ids::WalletId;
 use crate::money::Currency;
 
@@ -15,7 +17,7 @@ use crate::money::Currency;
 pub const MAX_EVIDENCE: usize = MAX_COUNT as usize;
 
 /// A rule's condition came to hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// `<rule>:<partition>-<position>`: the same for the same event, however often it is read.
@@ -27,13 +29,15 @@ pub struct Alert {
     /// The movement at which the condition came to hold.
     pub event: EventId,
     /// When that was recorded.
+    #[schemars(with = "TimeText")]
     pub at: DateTime<Utc>,
-    /// The movements that the rule counted, oldest first, `event` among them; at most
-    /// [`MAX_EVIDENCE`].
+    /// The movements that the rule counted, oldest first, `event` among them.
+    #[schemars(length(max = MAX_EVIDENCE))]
     pub evidence: Vec<EventId>,
     /// How many movements `evidence` names.
     pub count: usize,
     /// How much money the rule found moving: what left, and for a round trip what went back.
+    #[schemars(with = "SumText")]
     pub sum: Decimal,
     /// The currency of `sum`.
     pub currency: Currency,

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -21,6 +22,7 @@ macro_rules! rules {
         /// The name of a rule, the same in settings, alerts and subjects.
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+            JsonSchema,
         )]
         pub enum Rule {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)+

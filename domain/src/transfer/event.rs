@@ -2,8 +2,10 @@
 
 use cqrs_es::DomainEvent;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::schemas::AmountText;
 use crate::ids::WalletId;
 use crate::metadata::Metadata;
 use crate::money::Currency;
@@ -11,7 +13,7 @@ use crate::refusal::Refusal;
 use crate::transfer::Leg;
 
 /// What happened to a transfer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "the fields are named after what they hold")]
 pub enum TransferEvent {
@@ -19,9 +21,11 @@ pub enum TransferEvent {
     TransferInitiated {
         from: WalletId,
         to: WalletId,
+        #[schemars(with = "AmountText")]
         amount: Decimal,
         currency: Currency,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Metadata")]
         metadata: Option<Metadata>,
     },
     /// The money left the source, which this leg describes, and is in flight.

@@ -20,8 +20,10 @@ pub use initiate::Initiate;
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::schemas::BalanceText;
 use crate::ids::WalletId;
 use crate::metadata::Metadata;
 use crate::money::Amount;
@@ -43,15 +45,18 @@ pub enum TransferCommand {
 }
 
 /// What a transfer did to one of its wallets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Leg {
     /// What the wallet holds afterwards.
+    #[schemars(with = "BalanceText")]
     pub balance: Decimal,
     /// The wallet's version afterwards.
+    #[schemars(range(min = 1))]
     pub version: u64,
     /// Where the wallet's event lies.
     pub partition: u32,
     /// Where the wallet's event is.
+    #[schemars(range(min = 1))]
     pub position: u64,
 }
 

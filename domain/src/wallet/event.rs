@@ -2,14 +2,16 @@
 
 use cqrs_es::DomainEvent;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::schemas::{AmountText, BalanceText};
 use crate::ids::{Owner, Reason, TransactionId, TransferId, WalletId};
 use crate::metadata::Metadata;
 use crate::money::Currency;
 
 /// What happened to a wallet. `amount` is positive; `balance` is what the wallet holds afterwards.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all_fields = "camelCase")]
 #[expect(missing_docs, reason = "the fields are named after what they hold")]
 pub enum WalletEvent {
@@ -17,69 +19,88 @@ pub enum WalletEvent {
     WalletOpened {
         currency: Currency,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Owner")]
         owner: Option<Owner>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Metadata")]
         metadata: Option<Metadata>,
     },
     /// Money came from the outside world.
     FundsDeposited {
         transaction_id: TransactionId,
+        #[schemars(with = "AmountText")]
         amount: Decimal,
         currency: Currency,
+        #[schemars(with = "BalanceText")]
         balance: Decimal,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Metadata")]
         metadata: Option<Metadata>,
     },
     /// Money went to the outside world.
     FundsWithdrawn {
         transaction_id: TransactionId,
+        #[schemars(with = "AmountText")]
         amount: Decimal,
         currency: Currency,
+        #[schemars(with = "BalanceText")]
         balance: Decimal,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Metadata")]
         metadata: Option<Metadata>,
     },
     /// Money left for another wallet and is in flight.
     FundsDebited {
         transfer_id: TransferId,
         counterparty: WalletId,
+        #[schemars(with = "AmountText")]
         amount: Decimal,
         currency: Currency,
+        #[schemars(with = "BalanceText")]
         balance: Decimal,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Metadata")]
         metadata: Option<Metadata>,
     },
     /// Money arrived from another wallet.
     FundsCredited {
         transfer_id: TransferId,
         counterparty: WalletId,
+        #[schemars(with = "AmountText")]
         amount: Decimal,
         currency: Currency,
+        #[schemars(with = "BalanceText")]
         balance: Decimal,
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Metadata")]
         metadata: Option<Metadata>,
     },
     /// Money in flight came back, because the other wallet refused it.
     FundsRefunded {
         transfer_id: TransferId,
         counterparty: WalletId,
+        #[schemars(with = "AmountText")]
         amount: Decimal,
         currency: Currency,
+        #[schemars(with = "BalanceText")]
         balance: Decimal,
     },
     /// From now on money comes in only.
     WalletFrozen {
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Reason")]
         reason: Option<Reason>,
     },
     /// Money moves both ways again.
     WalletUnfrozen {
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Reason")]
         reason: Option<Reason>,
     },
     /// Nothing moves any more.
     WalletClosed {
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Reason")]
         reason: Option<Reason>,
     },
 }
