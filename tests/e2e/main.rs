@@ -4,6 +4,7 @@ mod architecture;
 mod archive;
 mod auth;
 mod chaos;
+mod contracts;
 mod dead_letters;
 mod doctor;
 mod fraud;

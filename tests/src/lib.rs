@@ -9,6 +9,7 @@
 //! | [`service`] | the service in this process, behind HTTP |
 //! | [`issuer`] | whoever issues tokens: keys of every kind, and where they are published |
 //! | [`event_stream`] | a client of server-sent events |
+//! | [`messages`] | the AsyncAPI document, against which messages are held |
 //! | [`nats`] | a NATS for one test alone, what is published there, and workers on it |
 //! | [`upstream`] | other services: what they ask for, and what they are told |
 //! | [`own_postgres`] | a Postgres for one test alone, to be killed |
@@ -39,6 +40,7 @@ pub mod guest;
 pub mod issuer;
 pub mod lag;
 pub mod length;
+pub mod messages;
 pub mod monkeys;
 pub mod nats;
 pub mod own_postgres;

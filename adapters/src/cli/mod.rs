@@ -12,6 +12,7 @@
 //! to standard error.
 
 mod as_of;
+mod asyncapi;
 mod balance;
 mod checkpoint;
 mod dev;
@@ -94,6 +95,9 @@ enum Verb {
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
+    /// Print the AsyncAPI document of the messages on NATS.
+    #[command(name = "asyncapi")]
+    AsyncApi(asyncapi::AsyncApiArgs),
     /// Print a token for development, signed with the secret of a service.
     Token(token::MintArgs),
     /// Stress a deployment with random money and check every answer.
@@ -126,6 +130,7 @@ pub async fn run() -> ExitCode {
         Verb::Snapshot(args) => snapshot::run(&args).await,
         Verb::Doctor(args) => doctor::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
+        Verb::AsyncApi(args) => asyncapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,
     };

@@ -10,7 +10,7 @@
 //!
 //! To be run by one process at a time, under the lease [`Outbox::LEASE`].
 
-mod notice;
+pub(crate) mod notice;
 
 use std::collections::HashSet;
 use std::convert::Infallible;

@@ -16,6 +16,7 @@ use florin_domain::journal::{EVENT_TYPES, GENESIS, RecordedEvent, event_type_nam
 use florin_tests::ask::{deposit, id, movement, request};
 use florin_tests::fresh_fold::database_equals_fresh_fold;
 use florin_tests::lag::read_models_behind;
+use florin_tests::messages::{check, everything};
 use florin_tests::nats::{OwnNats, pool};
 use florin_tests::process::{Florin, run};
 use florin_tests::store::eventually;
@@ -216,6 +217,12 @@ async fn the_first_version_of_every_event_is_folded_to_the_read_models_of_today(
     })
     .await;
     assert!(worker.terminate().await.success());
+    // What is stored is published as it is, and others are told what it was like then.
+    let published = everything(&nats.jetstream().await, "LEDGER").await;
+    assert_eq!(published.len(), EVENTS.len());
+    let contracts: BTreeSet<String> = published.iter().map(check).collect();
+    let expected = EVENT_TYPES.iter().map(|name| format!("{name}-1.0"));
+    assert_eq!(contracts, expected.collect());
     let balances =
         "wallet_id, currency, round(balance, 2), status, coalesce(owner, 'nobody'), version,
                     position) FROM balances ORDER BY wallet_id";

@@ -24,6 +24,7 @@ mod list_dead_letters;
 mod list_events;
 mod list_wallets;
 mod livez;
+mod messages;
 mod open;
 mod projections;
 mod readyz;
@@ -155,6 +156,7 @@ pub(super) fn table() -> Vec<Row> {
         of_then(routes!(livez::get), Access::Public, &[]),
         of_then(routes!(readyz::get), Access::Public, &[]),
         of_then(routes!(document::get), Access::Public, &[]),
+        of_then(routes!(messages::get), Access::Public, &[]),
     ]
 }
 

@@ -14,17 +14,18 @@
 
 use async_nats::HeaderMap;
 use chrono::{DateTime, SecondsFormat, Utc};
+use florin_domain::contracts::schemas::TimeText;
 use florin_domain::fraud::Alert;
-use florin_projections::dead_letters::{DeadLetter, INTAKE, OPERATIONS};
+use florin_projections::dead_letters::{DeadLetter, INTAKE, OPERATIONS, State};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::nats::courier::Message;
-
-/// What `ce-source` says, as in the events of the ledger.
-const SOURCE: &str = "/florin/ledger";
+use crate::nats::message::SOURCE;
 
 impl Message {
-    pub(super) fn of_alert(alert: &Alert) -> Self {
+    pub(crate) fn of_alert(alert: &Alert) -> Self {
         let wallet = alert.wallet.as_str();
         Self::of_event(
             Event {
@@ -39,7 +40,7 @@ impl Message {
         )
     }
 
-    pub(super) fn of_letter(letter: &DeadLetter) -> Self {
+    pub(crate) fn of_letter(letter: &DeadLetter) -> Self {
         let stream = &letter.aggregate_id;
         let kind = letter.aggregate_type.to_ascii_lowercase();
         Self::of_event(
@@ -51,7 +52,7 @@ impl Message {
                 place: (letter.id.partition, letter.id.position),
             },
             format!("dead-letters.{}.{}", token(&letter.id.projection), token(stream)),
-            &body(letter),
+            &json!(LetterBody::of(letter)),
         )
     }
 
@@ -92,29 +93,74 @@ struct Event {
     place: (u32, u64),
 }
 
-fn body(letter: &DeadLetter) -> Value {
-    let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
-    // Postgres keeps JSON only; another text is told as it is.
-    let document = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
-    json!({
-        "id": letter.id.to_string(),
-        "projection": letter.id.projection,
-        "partition": letter.id.partition,
-        "position": letter.id.position,
-        "walletId": letter.wallet_id,
-        "aggregateType": letter.aggregate_type,
-        "aggregateId": letter.aggregate_id,
-        "sequence": letter.sequence,
-        "eventType": letter.event_type,
-        "eventVersion": letter.event_version,
-        "payload": document(&letter.payload),
-        "metadata": document(&letter.metadata),
-        "recordedAt": time(letter.recorded_at),
-        "state": letter.state.name(),
-        "error": letter.error,
-        "attempts": letter.attempts,
-        "firstAt": time(letter.first_at),
-    })
+/// The body of a dead letter.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LetterBody<'a> {
+    /// `<projection>:<partition>:<position>`, by which the API knows it.
+    id: String,
+    /// The read model that could not apply the event; `operations` for an operation.
+    projection: &'a str,
+    /// Where the event lies.
+    partition: u32,
+    /// Where the event is; of an operation, the number of its letter.
+    position: u64,
+    /// The wallet that stands still for it.
+    wallet_id: Option<&'a str>,
+    /// `Wallet` or `Transfer`; `Operation` for an operation.
+    aggregate_type: &'a str,
+    /// The wallet, the transfer or the operation.
+    aggregate_id: &'a str,
+    /// The number of the event in that.
+    sequence: u64,
+    /// What the event says it is; of an operation, its command.
+    event_type: &'a str,
+    /// The version of its shape.
+    event_version: &'a str,
+    /// The event as it is stored; of an operation, its command.
+    payload: Value,
+    /// What is stored with it.
+    metadata: Value,
+    /// When it was recorded.
+    #[schemars(with = "TimeText")]
+    recorded_at: String,
+    /// What had become of the letter when this was published.
+    #[schemars(extend("enum" = [State::Open.name(), State::Replayed.name(), State::Discarded.name()]))]
+    state: &'static str,
+    /// Why it was not applied, or came to no outcome.
+    error: &'a str,
+    /// How often it was tried; 0 when it only follows another one.
+    attempts: u32,
+    /// When it was set aside.
+    #[schemars(with = "TimeText")]
+    first_at: String,
+}
+
+impl<'a> LetterBody<'a> {
+    fn of(letter: &'a DeadLetter) -> Self {
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
+        // Postgres keeps JSON only; another text is told as it is.
+        let document = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        Self {
+            id: letter.id.to_string(),
+            projection: &letter.id.projection,
+            partition: letter.id.partition,
+            position: letter.id.position,
+            wallet_id: letter.wallet_id.as_deref(),
+            aggregate_type: &letter.aggregate_type,
+            aggregate_id: &letter.aggregate_id,
+            sequence: letter.sequence,
+            event_type: &letter.event_type,
+            event_version: &letter.event_version,
+            payload: document(&letter.payload),
+            metadata: document(&letter.metadata),
+            recorded_at: time(letter.recorded_at),
+            state: letter.state.name(),
+            error: &letter.error,
+            attempts: letter.attempts,
+            first_at: time(letter.first_at),
+        }
+    }
 }
 
 /// A token of a subject. Ids are safe by construction; a stream that no version of the program wrote
