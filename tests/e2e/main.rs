@@ -1,5 +1,6 @@
 //! End to end against real Postgres and real NATS.
 
+mod access;
 mod architecture;
 mod archive;
 mod auth;

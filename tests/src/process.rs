@@ -101,6 +101,12 @@ impl Florin {
         Self::worker_named("worker", dir, database_url, nats_url)
     }
 
+    /// The same, where NATS is said by the arguments.
+    pub fn worker_with(dir: &Path, database_url: &str, more: &[&str]) -> Self {
+        let verb = ["worker", "--database-url", database_url];
+        Self::start(&dir.join("worker.log"), verb.iter().chain(more))
+    }
+
     /// One of several workers, each with a log of its own.
     pub fn worker_named(name: &str, dir: &Path, database_url: &str, nats_url: &str) -> Self {
         Self::worker_with(name, dir, database_url, nats_url, &[])
