@@ -83,7 +83,7 @@ fn channel(channel: &Channel) -> Value {
         "bindings": { "nats": {} },
         "x-jetstream": {
             "stream": channel.stream.name,
-            "subjects": [channel.stream.subjects],
+            "subjects": channel.stream.subjects,
             "storage": "file",
             "retention": retention,
             "discard": discard,

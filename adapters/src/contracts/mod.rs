@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `ledger` | the events of the ledger, on stream `LEDGER` |
 //! | `notices` | fraud alerts and dead letters, on `ALERTS` and `DEAD_LETTERS` |
+//! | `intake` | what other services ask for, on `INTAKE`, and what they are told, on `OUTCOMES` |
 //! | `channel` | what a channel and its messages consist of |
 //! | `document` | all of it as one AsyncAPI 3 document |
 //! | `schema` | each message as one JSON Schema: its subject, headers and payload |
@@ -23,6 +24,7 @@
 pub(crate) mod channel;
 pub mod compatibility;
 mod document;
+mod intake;
 mod ledger;
 mod notices;
 mod schema;
@@ -44,7 +46,14 @@ const DEFINITIONS: &str = "/definitions";
 /// Every channel, in the order of the document. Another service's messages are a channel here, with a
 /// file of its own beside `ledger` and `notices`: what comes in as much as what goes out.
 fn channels(generator: &mut SchemaGenerator) -> Result<Vec<Channel>, serde_json::Error> {
-    Ok(vec![ledger::channel(generator)?, notices::alerts(generator)?, notices::letters(generator)?])
+    let mut channels = vec![
+        ledger::channel(generator)?,
+        notices::alerts(generator)?,
+        notices::letters(generator)?,
+    ];
+    channels.extend(intake::taken(generator)?);
+    channels.push(intake::outcomes(generator)?);
+    Ok(channels)
 }
 
 /// Every channel, and what their schemas refer to under this path.

@@ -3,7 +3,7 @@
 
 use chrono::DateTime;
 use florin_domain::fraud::{Alert, Rule};
-use florin_projections::dead_letters::{DeadLetter, LetterId, OPERATIONS, State};
+use florin_projections::dead_letters::{DeadLetter, INTAKE, LetterId, OPERATIONS, State};
 use florin_projections::models;
 use schemars::{JsonSchema as _, SchemaGenerator};
 use serde_json::json;
@@ -17,8 +17,11 @@ use crate::nats::stream::{ALERTS, DEAD_LETTERS};
 /// A token, of whatever there is: what a subject cannot have is `_` there.
 const TOKEN: &str = "[A-Za-z0-9_-]+";
 
+/// A time in a header.
+pub(super) const TIME: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$";
+
 /// When the example was set aside: microseconds since 1970.
-const EXAMPLE_TIME: i64 = 1_769_860_800_000_001;
+pub(super) const EXAMPLE_TIME: i64 = 1_769_860_800_000_001;
 
 const ALERTS_TEXT: &str = "\
 What the fraud rules found. An alert is published once it is on record, at least once, always under the \
@@ -26,8 +29,8 @@ same id; what people decide about it is told by the API (`/fraud/alerts`).";
 
 const LETTERS_TEXT: &str = "\
 What Florin could not do by itself, and somebody has to look at: events that a read model could not apply \
-(its wallet stands still there until the letter is replayed or discarded), and operations that came to no \
-outcome. A letter is published at least once, always under the same id; what becomes of it is told by the \
+(its wallet stands still there until the letter is replayed or discarded), and operations and messages of \
+other services that came to no outcome. A letter is published at least once, always under the same id; what becomes of it is told by the \
 API (`/dead-letters`).";
 
 /// Fraud alerts.
@@ -77,7 +80,7 @@ pub(super) fn letters(generator: &mut SchemaGenerator) -> Result<Channel, serde_
         version: None,
         summary: "Something could not be done, and waits for somebody's decision.".to_owned(),
         subject: "dead-letters.{projection}.{stream}".to_owned(),
-        headers: headers("DeadLetter", id, "(wallet|transfer|operation)/.+"),
+        headers: headers("DeadLetter", id, "(wallet|transfer|operation|message)/.+"),
         payload: LetterBody::json_schema(generator),
         example: example(&courier::Message::of_letter(&example_letter()))?,
     };
@@ -91,14 +94,15 @@ pub(super) fn letters(generator: &mut SchemaGenerator) -> Result<Channel, serde_
             Parameter {
                 name: "projection",
                 description: "The read model that could not apply the event; `operations` for an \
-                              operation.",
+                              operation, `intake` for a message of another service.",
                 pattern: TOKEN,
-                values: [projections, vec![OPERATIONS.to_owned()]].concat(),
+                values: [projections, vec![OPERATIONS.to_owned(), INTAKE.to_owned()]].concat(),
                 example: "balance",
             },
             Parameter {
                 name: "stream",
-                description: "The id of the wallet, the transfer or the operation; characters that a \
+                description: "The id of the wallet, the transfer, the operation, or what a message is \
+                              about; characters that a \
                               subject cannot have are `_`.",
                 pattern: TOKEN,
                 values: Vec::new(),
@@ -112,7 +116,6 @@ pub(super) fn letters(generator: &mut SchemaGenerator) -> Result<Channel, serde_
 }
 
 fn headers(name: &str, id: &str, subject: &str) -> Vec<Header> {
-    let time = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z$";
     vec![
         text("Nats-Msg-Id", "As ce-id.", "^[!-~]+$"),
         text("ce-id", &format!("{id}: the same, however often it is published."), "^[!-~]+$"),
@@ -121,13 +124,14 @@ fn headers(name: &str, id: &str, subject: &str) -> Vec<Header> {
         fixed("ce-source", "The ledger.", SOURCE),
         fixed("ce-type", "What it is.", name),
         text("ce-subject", "Whom it is about.", &format!("^{subject}$")),
-        text("ce-time", "When it came to be: RFC 3339 in UTC, with microseconds.", time),
+        text("ce-time", "When it came to be: RFC 3339 in UTC, with microseconds.", TIME),
         text("ce-partition", "Where the event lies.", "^[0-9]+$"),
         text("ce-position", "Where the event is; of an operation, its letter.", "^[0-9]+$"),
     ]
 }
 
-fn example(sent: &courier::Message) -> Result<Example, serde_json::Error> {
+/// A message as it is sent.
+pub(super) fn example(sent: &courier::Message) -> Result<Example, serde_json::Error> {
     let mut headers = sent.headers.clone();
     headers.insert(async_nats::header::NATS_MESSAGE_ID, sent.id.as_str());
     Example::of(&sent.subject, &headers, &sent.body)

@@ -10,8 +10,12 @@
 //! What comes in is not read by these types but field by field (see [`super::read`]): a derived reader
 //! quotes in its complaints what it cannot read, and that may be somebody's name.
 
+use florin_domain::WalletId;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
+
+use super::read::MAX_TRANSACTION;
 
 /// A user has signed up.
 pub const USER_SIGNUP: &str = "user.signup";
@@ -27,46 +31,55 @@ pub const TRANSACTION_FINALIZED: &str = "wallet.transactionFinalized";
 
 /// Opens the wallet of a user. The message may have more fields, such as names and addresses: they are
 /// neither read nor kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserSignup {
     /// The user: the id of the wallet, and its owner. `[A-Za-z0-9_-]{1,64}`.
+    #[schemars(with = "WalletId")]
     pub id: String,
 }
 
 /// Moves money: from the outside world to a user, or from one user to another. Amounts are in the
 /// currency of the wallet that they come from (of a top-up, go to), and may be texts, too.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]
 pub enum TransactionCompleted {
     /// Money comes from the outside world.
     TopUp {
         /// What makes it one: the same id is the same transaction. 1 to 128 visible ASCII characters.
+        #[schemars(schema_with = "transaction")]
         transaction_id: String,
         /// Who gets it.
+        #[schemars(with = "WalletId")]
         user_id: String,
         /// How much.
+        #[schemars(schema_with = "amount")]
         amount: Number,
     },
     /// Money goes from one user to another.
     Transfer {
         /// What makes it one: the same id is the same transaction. 1 to 128 visible ASCII characters.
+        #[schemars(schema_with = "transaction")]
         transaction_id: String,
         /// Who pays.
+        #[schemars(with = "WalletId")]
         from_user_id: String,
         /// Who gets it.
+        #[schemars(with = "WalletId")]
         to_user_id: String,
         /// How much.
+        #[schemars(schema_with = "amount")]
         amount: Number,
     },
 }
 
 /// Reverses what a transaction did; does nothing if it did nothing, and then keeps it from doing
 /// anything later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionFailed {
     /// Which.
+    #[schemars(schema_with = "transaction")]
     pub transaction_id: String,
     /// What kind of transaction it is.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -77,7 +90,7 @@ pub struct TransactionFailed {
 }
 
 /// What kind of transaction it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TransactionKind {
     /// Money from the outside world.
     TopUp,
@@ -101,10 +114,11 @@ impl TransactionKind {
 }
 
 /// Tells what became of a transaction: once, and a second time if it was completed and then reversed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionFinalized {
     /// Which.
+    #[schemars(schema_with = "transaction")]
     pub transaction_id: String,
     /// What became of it.
     pub status: FinalStatus,
@@ -115,7 +129,7 @@ pub struct TransactionFinalized {
 }
 
 /// What became of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FinalStatus {
     /// Its money was moved.
     Completed,
@@ -136,6 +150,26 @@ impl FinalStatus {
     pub fn named(name: &str) -> Option<Self> {
         [Self::Completed, Self::Failed].into_iter().find(|status| status.name() == name)
     }
+}
+
+fn transaction(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_TRANSACTION,
+        "pattern": "^[!-~]+$",
+    })
+}
+
+/// A number is read from its text, never through a float.
+fn amount(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [
+            { "type": "number", "exclusiveMinimum": 0 },
+            { "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$" },
+        ],
+        "examples": [12.5, "12.50"],
+    })
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub const MAX_BYTES: i64 = 256 << 20;
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(10 * 60);
 
 /// What `ce-source` says.
-const SOURCE: &str = "/florin/intake";
+pub(crate) const SOURCE: &str = "/florin/intake";
 
 /// The oldest of each transaction, oldest first.
 const OUTCOMES_DUE: &str = "
@@ -67,7 +67,7 @@ RETURNING l.letter, l.identity, l.subject, l.message::text, l.publications";
 const PUT_BACK: &str = "
 UPDATE intake_letters SET publish_at = now() WHERE letter = ANY ($1) AND publish_at IS NOT NULL";
 
-type Outcome = (i64, String, String, Option<String>, DateTime<Utc>);
+pub(crate) type Outcome = (i64, String, String, Option<String>, DateTime<Utc>);
 type Replayed = (i64, String, String, String, i32);
 
 /// Where messages go, in this process.
@@ -146,7 +146,8 @@ fn id_of((_, transaction, status, ..): &Outcome) -> String {
     format!("{transaction}:{status}")
 }
 
-fn told(outcome: &Outcome) -> Message {
+/// The message that tells it.
+pub(crate) fn told(outcome: &Outcome) -> Message {
     let (_, transaction, status, reason, at) = outcome;
     let mut headers = HeaderMap::new();
     for (name, value) in [
