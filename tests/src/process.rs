@@ -102,7 +102,7 @@ impl Florin {
     }
 
     /// The same, where NATS is said by the arguments.
-    pub fn worker_with(dir: &Path, database_url: &str, more: &[&str]) -> Self {
+    pub fn worker_told(dir: &Path, database_url: &str, more: &[&str]) -> Self {
         let verb = ["worker", "--database-url", database_url];
         Self::start(&dir.join("worker.log"), verb.iter().chain(more))
     }

@@ -39,7 +39,7 @@ async fn the_whole_pipeline_runs_with_the_rights_of_the_configuration() {
     let (nats_url, ca) = (nats.url("florin"), nats.ca());
     let access = ["--nats-url", &nats_url, "--nats-ca", ca.to_str().unwrap()];
     let mut api = Florin::serve(dir.path(), port, &urls.service, &access);
-    let mut worker = Florin::worker_with(dir.path(), &urls.service, &access);
+    let mut worker = Florin::worker_told(dir.path(), &urls.service, &access);
     let url = format!("http://127.0.0.1:{port}");
     api.ready(&url).await;
     let deposited =

@@ -42,7 +42,8 @@ async fn a_service_downstream_reads_the_ledger_by_a_consumer_of_its_own() {
     }
     // And what is published while it listens, without a consumer.
     let mut live = billing.client.subscribe("ledger.>").await.unwrap();
-    billing.client.flush().await.unwrap();
+    // The server has taken in the subscription when it answers what was sent after it.
+    stream.get_info().await.unwrap();
     florin.publish("ledger.0.wallet.w-4.WalletOpened", "{}".into()).await.unwrap().await.unwrap();
     let message = tokio::time::timeout(WAIT, live.next()).await.unwrap().unwrap();
     assert_eq!(&*message.subject, "ledger.0.wallet.w-4.WalletOpened");
