@@ -38,18 +38,25 @@ CREATE TABLE intake_transactions (
   -- Rows change once or twice, soon after they were made, in columns that no index has.
 ) WITH (fillfactor = 80);
 
--- What other services have not been told yet: `wallet.transactionFinalized`. Committed with the change
--- of state that it tells of; removed when JetStream has acknowledged it. Almost always empty.
+-- What other services are told: `wallet.transactionFinalized`. Committed with the change of state that it
+-- tells of; removed some minutes after JetStream has acknowledged it. A server that is killed may have
+-- lost by then what it acknowledged: it comes back under another id, and is told all of this again.
 CREATE TABLE intake_outcomes (
   number         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   transaction_id text COLLATE "C" NOT NULL,
   -- Completed, Failed
   status         text             NOT NULL,
   reason         text,
-  recorded_at    timestamptz      NOT NULL DEFAULT now()
+  recorded_at    timestamptz      NOT NULL DEFAULT now(),
+  -- The server that has acknowledged it, and when; NULL while it is to be told.
+  told_to        text,
+  told_at        timestamptz
 );
--- Of one transaction, the second is told after the first.
-CREATE INDEX intake_outcomes_of_a_transaction ON intake_outcomes (transaction_id, number);
+-- What is to be told, in order, and of one transaction the second after the first; what is to be removed.
+CREATE INDEX intake_outcomes_untold ON intake_outcomes (number) WHERE told_at IS NULL;
+CREATE INDEX intake_outcomes_untold_of_a_transaction ON intake_outcomes (transaction_id, number)
+  WHERE told_at IS NULL;
+CREATE INDEX intake_outcomes_told ON intake_outcomes (told_at) WHERE told_at IS NOT NULL;
 
 -- The messages that came to nothing, for operators: they cannot be understood, or what they ask for
 -- cannot be. Almost always empty.
@@ -103,6 +110,7 @@ GRANT SELECT, INSERT         ON intake_transactions TO florin_service;
 GRANT UPDATE (kind, failure, state, tries, reversals, movement, reversal, error, updated_at)
                              ON intake_transactions TO florin_service;
 GRANT SELECT, INSERT, DELETE ON intake_outcomes     TO florin_service;
+GRANT UPDATE (told_to, told_at) ON intake_outcomes  TO florin_service;
 GRANT SELECT, INSERT         ON intake_letters      TO florin_service;
 GRANT UPDATE (state, error, attempts, set_aside_at, updated_at, told_at, decided_by, reason, publish_at,
               publications)  ON intake_letters      TO florin_service;

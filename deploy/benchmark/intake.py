@@ -23,7 +23,7 @@ PREPARE done (text) AS
 SELECT json_build_object(
   'completed', count(*) FILTER (WHERE state = 'completed'),
   'other', count(*) FILTER (WHERE state NOT IN ('completed', 'open', 'waiting')),
-  'untold', (SELECT count(*) FROM intake_outcomes),
+  'untold', (SELECT count(*) FROM intake_outcomes WHERE told_at IS NULL),
   'letters', (SELECT count(*) FROM intake_letters))
   FROM intake_transactions WHERE transaction_id >= $1 AND transaction_id < $1 || '~';
 """

@@ -2,19 +2,24 @@
 //! replay.
 //!
 //! ```text
-//! intake_outcomes ─oldest first─▶ OUTCOMES ─acknowledged─▶ removed
+//! intake_outcomes ─oldest first─▶ OUTCOMES ─acknowledged─▶ removed, some minutes later
 //! intake_letters  ─replayed─────▶ INTAKE   ─dealt with───▶ not sent any more
 //! ```
 //!
-//! An outcome is committed with the change that it tells of, and removed when JetStream has it: it is
-//! never lost, and is told once, unless a process dies between the acknowledgement and the removal.
-//! Then it is told again under the same id, `<transaction>:<status>`, and JetStream drops it within
-//! [`DUPLICATE_WINDOW`]: whoever takes over needs seconds. If nobody does for longer than that, it is
-//! told twice, with the same `ce-id`. Of one transaction the second outcome waits for the first.
+//! An outcome is committed with the change that it tells of, and told until JetStream acknowledges it.
+//! A server that is killed may have lost what it acknowledged since it last synced: so an outcome is kept
+//! for [`KEPT`], and all that are kept are told anew when another server is met, or the same one after a
+//! start, which gives itself another id. It is told under the same id each time,
+//! `<transaction>:<status>`, so that JetStream drops what it has, within [`DUPLICATE_WINDOW`].
+//!
+//! So an outcome is not lost while NATS goes and comes. It is told twice, with the same `ce-id`, only if a
+//! process dies between an acknowledgement and noting it, and nobody goes on for as long as that window.
+//! Of one transaction the second outcome waits for the first.
 //!
 //! To be run by one process at a time, under the lease [`Publisher::LEASE`].
 
 use std::convert::Infallible;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Client, HeaderMap};
@@ -45,15 +50,37 @@ pub const MAX_BYTES: i64 = 256 << 20;
 /// replaced. The server keeps an id in memory for each of that time: at 3,000 a second two million.
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(10 * 60);
 
+/// For how long an outcome is kept that was acknowledged: longer than a server takes to sync its files,
+/// two minutes unless it is set otherwise, and shorter than it knows duplicates.
+pub const KEPT: Duration = Duration::from_secs(3 * 60);
+
+/// How many that were kept for long enough are removed at once: more than come meanwhile.
+const REMOVED: i64 = 2_000;
+
 /// What `ce-source` says.
 pub(crate) const SOURCE: &str = "/florin/intake";
 
 /// The oldest of each transaction, oldest first.
 const OUTCOMES_DUE: &str = "
 SELECT o.number, o.transaction_id, o.status, o.reason, o.recorded_at FROM intake_outcomes o
- WHERE NOT EXISTS (SELECT FROM intake_outcomes e
-                    WHERE e.transaction_id = o.transaction_id AND e.number < o.number)
+ WHERE o.told_at IS NULL
+   AND NOT EXISTS (SELECT FROM intake_outcomes e
+                    WHERE e.transaction_id = o.transaction_id AND e.number < o.number
+                      AND e.told_at IS NULL)
  ORDER BY o.number LIMIT $1";
+
+const TOLD: &str = "
+UPDATE intake_outcomes SET told_to = $2, told_at = now() WHERE number = ANY ($1)";
+
+/// What another server has acknowledged.
+const TELL_ANEW: &str = "
+UPDATE intake_outcomes SET told_to = NULL, told_at = NULL
+ WHERE told_at IS NOT NULL AND told_to IS DISTINCT FROM $1";
+
+const REMOVE: &str = "
+DELETE FROM intake_outcomes
+ WHERE number IN (SELECT number FROM intake_outcomes
+                   WHERE told_at < now() - $1 ORDER BY told_at LIMIT $2)";
 
 /// Put off before they go out, so that each has a number of its own.
 const TAKE_REPLAYED: &str = "
@@ -88,12 +115,28 @@ impl Publisher {
 
     /// Publishes for ever, and sweeps. To be dropped when the lease is lost.
     pub async fn run(&self) -> Infallible {
-        join(self.courier.run(&Telling), sweep::run(&self.client)).await.0
+        let telling = Telling { client: self.client.clone(), server: Mutex::default() };
+        join(self.courier.run(&telling), sweep::run(&self.client)).await.0
     }
 }
 
 /// What is to be told, and to be sent again.
-struct Telling;
+struct Telling {
+    client: Client,
+    /// The one that was last met.
+    server: Mutex<Option<String>>,
+}
+
+impl Telling {
+    /// The server that is there, and whether it is another one than before.
+    fn server(&self) -> (String, bool) {
+        let now = self.client.server_info().server_id;
+        let mut known = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = known.as_ref() != Some(&now);
+        *known = Some(now.clone());
+        (now, is_other)
+    }
+}
 
 #[async_trait]
 impl Errand for Telling {
@@ -106,12 +149,21 @@ impl Errand for Telling {
     async fn pass(&self, courier: &Courier) -> Result<bool, Trouble> {
         // Before any are put off.
         courier.connected().await?;
-        Ok(outcomes(courier).await? | replayed(courier).await?)
+        let (server, is_other) = self.server();
+        if is_other {
+            let anew = sqlx::query(TELL_ANEW).bind(&server).execute(courier.pool()).await;
+            // It is met for the first time once more, if that did not work.
+            anew.inspect_err(|_| {
+                *self.server.lock().unwrap_or_else(PoisonError::into_inner) = None
+            })?;
+        }
+        Ok(outcomes(courier, &server).await? | replayed(courier).await?)
     }
 }
 
 /// Tells the next outcomes; says whether there may be more.
-async fn outcomes(courier: &Courier) -> Result<bool, Trouble> {
+async fn outcomes(courier: &Courier, server: &str) -> Result<bool, Trouble> {
+    sqlx::query(REMOVE).bind(KEPT).bind(REMOVED).execute(courier.pool()).await?;
     let query = sqlx::query_as(OUTCOMES_DUE).bind(i64::from(BATCH));
     let due: Vec<Outcome> = query.fetch_all(courier.pool()).await?;
     if due.is_empty() {
@@ -120,8 +172,7 @@ async fn outcomes(courier: &Courier) -> Result<bool, Trouble> {
     let Sent { acknowledged, trouble } = courier.send(due.iter().map(told).collect()).await;
     let done = due.iter().filter(|outcome| acknowledged.contains(&id_of(outcome)));
     let done: Vec<i64> = done.map(|(number, ..)| *number).collect();
-    let remove = "DELETE FROM intake_outcomes WHERE number = ANY ($1)";
-    sqlx::query(remove).bind(done).execute(courier.pool()).await?;
+    sqlx::query(TOLD).bind(done).bind(server).execute(courier.pool()).await?;
     // A transaction that was told of may have another outcome behind this one.
     trouble.map_or(Ok(true), Err)
 }

@@ -31,7 +31,7 @@ const FORTH: [Step; 5] = [
     step("the money moves", "events", "BEFORE INSERT"),
     step("that it moved is recorded", "intake_transactions", "BEFORE UPDATE OF error"),
     step("what is to be told is recorded", "intake_outcomes", "BEFORE INSERT"),
-    step("it was told", "intake_outcomes", "BEFORE DELETE"),
+    step("that it was told is recorded", "intake_outcomes", "BEFORE UPDATE OF told_at"),
 ];
 
 /// By which it moves back.
@@ -40,7 +40,7 @@ const BACK: [Step; 5] = [
     step("the money moves back", "events", "BEFORE INSERT"),
     step("that it did is recorded", "intake_transactions", "BEFORE UPDATE OF error"),
     step("what is to be told is recorded", "intake_outcomes", "BEFORE INSERT"),
-    step("it was told", "intake_outcomes", "BEFORE DELETE"),
+    step("that it was told is recorded", "intake_outcomes", "BEFORE UPDATE OF told_at"),
 ];
 
 const LETTER: Step = step("a letter is written", "intake_letters", "BEFORE INSERT");
@@ -55,7 +55,7 @@ async fn hold(
     let trap = format!(
         "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
            PERFORM pg_advisory_xact_lock_shared(4711);
-           RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+           RETURN NEW;
          END $$;
          CREATE TRIGGER hold {when} ON {table} FOR EACH ROW EXECUTE FUNCTION hold();"
     );
