@@ -67,7 +67,8 @@ fn every_operation_needs_what_it_should() {
         let expected = needs(&operation.id).map(|(_, scopes)| *scopes);
         let documented = operation.scopes.map(|scopes| scopes.join(" "));
         assert_eq!(documented.as_deref(), expected, "{}", operation.id);
-        let is_public = ["get_livez", "get_readyz", "get_document"].contains(&&*operation.id);
+        let is_public =
+            ["get_livez", "get_readyz", "get_document", "get_messages"].contains(&&*operation.id);
         assert_eq!(expected.is_none(), is_public, "{}", operation.id);
     }
 }
@@ -166,7 +167,7 @@ async fn every_prefix_is_guarded() {
 async fn what_is_nobodys_needs_no_token() {
     let issuer = Issuer::new();
     let service = service(&issuer).await;
-    for path in ["/livez", "/readyz", "/openapi.json", "/v1/livez"] {
+    for path in ["/livez", "/readyz", "/openapi.json", "/asyncapi.json", "/v1/livez"] {
         assert_ne!(service.get(path).await.status, 401, "{path}");
         // Nor is one looked at.
         let answer = service.call_as("garbage", Method::GET, path, Value::Null).await;
