@@ -44,7 +44,8 @@ ON CONFLICT (transaction_id) DO UPDATE
                     THEN 'open' ELSE t.state END
 RETURNING ";
 
-/// Of each only if the row is as it was when the step was decided.
+/// Of each only if the row is as it was when the step was decided. What its movement was stays: the
+/// reversal names it, and has to be the same each time.
 const SAVE: &str = "
 WITH mine AS (
   SELECT t.transaction_id FROM intake_transactions t
@@ -53,7 +54,7 @@ WITH mine AS (
   UPDATE intake_transactions t
      SET state = s.state, error = s.error, updated_at = now(),
          tries = CASE WHEN s.state = s.was THEN t.tries + 1 ELSE 0 END,
-         movement = CASE WHEN s.state = 'completed' THEN s.movement ELSE t.movement END,
+         movement = coalesce(t.movement, CASE WHEN s.state = 'completed' THEN s.movement END),
          reversal = CASE WHEN s.state = 'reversed' THEN s.movement ELSE t.reversal END
     FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::uuid[], $6::text[], $7::text[],
                 $8::text[]) AS s (id, was, reversals, state, movement, status, reason, error)

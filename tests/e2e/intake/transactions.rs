@@ -1,8 +1,10 @@
 //! Money moves once for a transaction, and back again if it fails; whichever comes first, and however
 //! often.
 
+use florin_adapters::intake::Settings;
 use florin_domain::event_metadata::request_id;
 use florin_tests::ask::{freeze, id, request};
+use florin_tests::store::eventually;
 use florin_tests::upstream::top_up;
 use serde_json::{Value, json};
 
@@ -68,6 +70,38 @@ async fn a_failure_takes_back_what_was_done_by_compensating_events() {
     let metadata = &history.expect(200).body["data"][0]["metadata"];
     assert_eq!(metadata["transactionId"], "t-1", "{history}");
     assert!(metadata["reverses"].is_string(), "{history}");
+    taking.finish().await;
+}
+
+/// The key of a reversal is kept with what was asked under it, so each attempt has to ask for the same.
+#[tokio::test]
+async fn a_reversal_that_comes_to_nothing_at_first_is_the_same_when_it_is_tried_again() {
+    let taking = TakingIn::with(1, Settings::default()).await;
+    taking.users(&["alice"]).await;
+    taking.upstream.top_up("t-1", "alice", 10).await;
+    assert_eq!(taking.upstream.hears("t-1", 1).await, [completed()]);
+    let mut lock = taking.service.store().partition(0);
+    lock.lock(0).await.unwrap();
+    taking.upstream.fail("t-1", "TopUp").await;
+    eventually("the ledger has not answered", async || {
+        lock.catch_up(0).await.expect("the lock is held still");
+        let tries = "SELECT tries FROM intake_transactions WHERE transaction_id = 't-1'";
+        let tries: i32 = sqlx::query_scalar(tries).fetch_one(taking.pool()).await.unwrap();
+        if tries >= 1 { Ok(()) } else { Err(tries) }
+    })
+    .await;
+    lock.release().await;
+    assert_eq!(taking.upstream.hears("t-1", 2).await, [completed(), failed(REASON)]);
+    assert_eq!(taking.balance("alice").await, "0.00");
+    let movement: Option<String> = sqlx::query_scalar(
+        "SELECT movement::text FROM intake_transactions WHERE transaction_id = 't-1'",
+    )
+    .fetch_one(taking.pool())
+    .await
+    .unwrap();
+    let history = taking.service.get("/wallets/alice/history?limit=1").await;
+    let reverses = &history.expect(200).body["data"][0]["metadata"]["reverses"];
+    assert!(reverses.is_string() && reverses.as_str() == movement.as_deref(), "{history}");
     taking.finish().await;
 }
 
