@@ -110,14 +110,19 @@ fn about<const N: usize>(fields: [(&str, Value); N]) -> Option<Metadata> {
     Metadata::new(fields.collect::<Map<String, Value>>()).ok()
 }
 
-/// What an answer means; `None` if none came in time.
-pub(super) fn said(answered: Option<Result<Answer, SubmitError>>) -> Said {
+/// Why the ledger has no outcome for a command.
+pub(super) enum NoOutcome {
+    /// The key is in use for something else.
+    KeyReused(String),
+    /// There may be one yet.
+    NotYet(String),
+}
+
+/// What came of a command; nothing was answered if no answer came in time.
+pub(super) fn outcome(answered: Option<Result<Answer, SubmitError>>) -> Result<Outcome, NoOutcome> {
     match answered {
-        Some(Ok(Answer { outcome: Outcome::Refused(refused), .. })) => {
-            Said::Refused(refused.refusal)
-        }
-        Some(Ok(Answer { outcome: Outcome::Accepted(receipt), .. })) => moved(&receipt),
-        Some(Err(error @ SubmitError::KeyReused)) => Said::Never(error.to_string()),
+        Some(Ok(answer)) => Ok(answer.outcome),
+        Some(Err(error @ SubmitError::KeyReused)) => Err(NoOutcome::KeyReused(error.to_string())),
         Some(Err(
             error @ (SubmitError::InProgress
             | SubmitError::VersionMismatch { .. }
@@ -125,8 +130,18 @@ pub(super) fn said(answered: Option<Result<Answer, SubmitError>>) -> Said {
             | SubmitError::Busy
             | SubmitError::Unavailable
             | SubmitError::Rejected),
-        )) => Said::NotYet(error.to_string()),
-        None => Said::NotYet("the ledger did not answer in time".to_owned()),
+        )) => Err(NoOutcome::NotYet(error.to_string())),
+        None => Err(NoOutcome::NotYet("the ledger did not answer in time".to_owned())),
+    }
+}
+
+/// What it means for a transaction.
+pub(super) fn said(answered: Option<Result<Answer, SubmitError>>) -> Said {
+    match outcome(answered) {
+        Ok(Outcome::Refused(refused)) => Said::Refused(refused.refusal),
+        Ok(Outcome::Accepted(receipt)) => moved(&receipt),
+        Err(NoOutcome::KeyReused(why)) => Said::Never(why),
+        Err(NoOutcome::NotYet(why)) => Said::NotYet(why),
     }
 }
 

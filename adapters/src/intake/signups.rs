@@ -8,7 +8,7 @@
 //! | is somebody else's | a dead letter |
 
 use florin_application::command::{Intake, Outcome, Refused, RequestId};
-use florin_application::{Answer, Command, Origin, Request, SubmitError};
+use florin_application::{Command, Origin, Request};
 use florin_domain::wallet::Open;
 use florin_domain::{Owner, Refusal, TransactionId, WalletCommand, WalletId};
 use futures::future::join_all;
@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::commands::{NoOutcome, outcome};
 use super::contract::USER_SIGNUP;
 use super::desk::{ANSWER_WAIT, Desk};
 use super::letters::Draft;
@@ -84,25 +85,17 @@ impl Desk {
             expected_owner: None,
             origin: Origin::default(),
         };
-        match timeout(ANSWER_WAIT, self.ledger().submit(request)).await {
-            Err(_) => Came::NotYet("the ledger did not answer in time".to_owned()),
-            Ok(Ok(Answer { outcome: Outcome::Accepted(_), .. })) => Came::Done,
-            Ok(Ok(Answer { outcome: Outcome::Refused(Refused { refusal, .. }), .. })) => {
+        match outcome(timeout(ANSWER_WAIT, self.ledger().submit(request)).await.ok()) {
+            Ok(Outcome::Accepted(_)) => Came::Done,
+            Ok(Outcome::Refused(Refused { refusal, .. })) => {
                 match refusal == Refusal::WalletExists {
                     true => self.existing(user, &owner).await,
                     false => Came::Never(refusal.to_string()),
                 }
             }
             // It was opened by this message when other settings held.
-            Ok(Err(SubmitError::KeyReused)) => Came::Done,
-            Ok(Err(
-                error @ (SubmitError::InProgress
-                | SubmitError::VersionMismatch { .. }
-                | SubmitError::Apart { .. }
-                | SubmitError::Busy
-                | SubmitError::Unavailable
-                | SubmitError::Rejected),
-            )) => Came::NotYet(error.to_string()),
+            Err(NoOutcome::KeyReused(_)) => Came::Done,
+            Err(NoOutcome::NotYet(why)) => Came::NotYet(why),
         }
     }
 

@@ -6,21 +6,18 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::Message;
 use florin_application::Ledger;
 use futures::future::join3;
 use sqlx::PgPool;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::contract::{TRANSACTION_COMPLETED, TRANSACTION_FAILED, USER_SIGNUP};
 use super::desk::Desk;
 use super::taken::{Fate, Taken};
 use super::{ACK_WAIT, Settings};
+use crate::nats::hands::Hands;
 use crate::nats::pull::{Pull, Queue, answer};
 use crate::nats::stream::{INTAKE, StreamSettings};
 
@@ -35,10 +32,6 @@ pub const BATCHES: u32 = 8;
 /// that wait for a user to sign up, which is some minutes of a tenth of all at 1,000 a second. Beyond
 /// it nothing is delivered until some of them are set aside.
 const MAX_ACK_PENDING: i64 = 65_536;
-
-/// How long a process that is to stop waits for what it has in hand: that takes milliseconds, or
-/// Postgres is away and nothing would come of it.
-const FINISH_WAIT: Duration = Duration::from_secs(2);
 
 /// The consumers, each with its subject.
 pub(super) const CONSUMERS: [(&str, &str); 3] = [
@@ -61,8 +54,7 @@ pub struct Taker {
     desk: Arc<Desk>,
     client: Client,
     stream: StreamSettings,
-    /// For batches in hand.
-    room: Arc<Semaphore>,
+    hands: Hands,
 }
 
 impl Taker {
@@ -78,7 +70,7 @@ impl Taker {
             stream: settings.stream(&streams),
             desk: Arc::new(Desk::new(ledger, pool, settings)),
             client,
-            room: Arc::new(Semaphore::new(BATCHES as usize)),
+            hands: Hands::new(BATCHES),
         }
     }
 
@@ -91,27 +83,16 @@ impl Taker {
 
     /// Begins nothing more, and waits until what is in hand has been dealt with, but not for long.
     pub async fn finish(&self) {
-        let all = timeout(FINISH_WAIT, self.room.acquire_many(BATCHES)).await;
-        self.room.close();
-        drop(all);
+        self.hands.finish().await;
     }
 
     async fn take(&self, kind: Kind) -> Infallible {
-        let mut pull = Pull::new(self.client.clone(), self.queue(kind));
-        let mut batches = JoinSet::new();
-        loop {
-            let messages = pull.next(BATCH).await;
-            // It is closed when no more is to be begun.
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
-                return std::future::pending().await;
-            };
-            while batches.try_join_next().is_some() {}
+        let pull = Pull::new(self.client.clone(), self.queue(kind));
+        let deal = |messages: Vec<Message>| {
             let taker = self.clone();
-            batches.spawn(async move {
-                taker.deal(kind, &messages).await;
-                drop(permit);
-            });
-        }
+            async move { taker.deal(kind, &messages).await }
+        };
+        self.hands.work(pull, BATCH, deal).await
     }
 
     fn queue(&self, kind: Kind) -> Queue {

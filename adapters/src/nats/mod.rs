@@ -13,6 +13,7 @@
 //! | `relay` | copies one partition, for as long as it holds the lease |
 //! | `courier` | carries what waits in a table to its streams, for as long as there is any |
 //! | `pull` | a durable consumer of a work queue, which all workers share |
+//! | `hands` | the batches that a process has in hand of such queues |
 //! | `outbox` | publishes alerts and dead letters |
 //! | `republish` | publishes a range again |
 //! | `source` | a durable consumer for one projection and partition |
@@ -23,6 +24,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod courier;
+pub(crate) mod hands;
 pub mod message;
 pub mod outbox;
 pub mod publisher;

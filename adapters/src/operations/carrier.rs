@@ -9,7 +9,6 @@
 //! same key. Postgres being away is waited for with the batch in hand, as long as the lease lasts.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -17,13 +16,12 @@ use async_nats::jetstream::{AckKind, Message};
 use florin_application::Ledger;
 use futures::future::join_all;
 use sqlx::PgPool;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::claim::{Claimed, Done, LEASE, claim, save};
 use super::retry::{Retries, Step, step};
+use crate::nats::hands::Hands;
 use crate::nats::pull::{Pull, Queue, answer};
 use crate::nats::stream::OPERATIONS;
 use crate::postgres::patience::Patience;
@@ -39,10 +37,6 @@ pub const BATCHES: u32 = 8;
 /// How long the ledger is waited for. It answers in milliseconds, or something is the matter; what it
 /// decides later is found under the key.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long a process that is to stop waits for what it has in hand: that takes milliseconds, or
-/// Postgres is away and nothing would come of it.
-const FINISH_WAIT: Duration = Duration::from_secs(2);
 
 /// What is pulled: a message is given up with whoever began its operation, and four workers have that
 /// many in hand.
@@ -63,40 +57,28 @@ pub struct Carrier {
     pool: PgPool,
     client: Client,
     retries: Retries,
-    /// For batches in hand.
-    room: Arc<Semaphore>,
+    hands: Hands,
 }
 
 impl Carrier {
     /// One that does nothing yet. Of the pool it needs one connection, and a second is good to have.
     pub fn new(ledger: Ledger, pool: PgPool, client: Client, retries: Retries) -> Self {
-        Self { ledger, pool, client, retries, room: Arc::new(Semaphore::new(BATCHES as usize)) }
+        Self { ledger, pool, client, retries, hands: Hands::new(BATCHES) }
     }
 
     /// Carries out for ever. What it has in hand when it is dropped is begun again after the lease.
     pub async fn run(&self) -> Infallible {
-        let mut pull = Pull::new(self.client.clone(), QUEUE);
-        let mut batches = JoinSet::new();
-        loop {
-            let messages = pull.next(BATCH).await;
-            // It is closed when no more is to be begun.
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
-                return std::future::pending().await;
-            };
-            while batches.try_join_next().is_some() {}
+        let pull = Pull::new(self.client.clone(), QUEUE);
+        let deal = |messages| {
             let carrier = self.clone();
-            batches.spawn(async move {
-                carrier.carry(messages).await;
-                drop(permit);
-            });
-        }
+            async move { carrier.carry(messages).await }
+        };
+        self.hands.work(pull, BATCH, deal).await
     }
 
     /// Begins nothing more, and waits until what is in hand has been dealt with, but not for long.
     pub async fn finish(&self) {
-        let all = timeout(FINISH_WAIT, self.room.acquire_many(BATCHES)).await;
-        self.room.close();
-        drop(all);
+        self.hands.finish().await;
     }
 
     /// Deals with what the messages name. Those that cannot be dealt with come again.
