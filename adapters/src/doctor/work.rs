@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use florin_projections::checkpoint::{Status, status};
+use florin_projections::generation::abandoned;
 use florin_projections::models;
 use sqlx::PgConnection;
 
@@ -178,21 +179,8 @@ async fn transfers(
     })
 }
 
-/// What rebuilds have left that nobody works on: the right to work on a model is a lock (see `Turn`).
 async fn rebuilds(connection: &mut PgConnection) -> Result<Finding, sqlx::Error> {
-    let left: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM (SELECT substr(nspname, length('florin_next_') + 1) AS name
-                             FROM pg_namespace WHERE starts_with(nspname, 'florin_next_')) AS left_over
-          WHERE NOT EXISTS (SELECT FROM pg_locks l
-                             WHERE l.locktype = 'advisory'
-                               AND l.database = (SELECT oid FROM pg_database
-                                                  WHERE datname = current_database())
-                               AND l.classid = (hashtext('florin generation')::bigint & x'ffffffff'::bigint)
-                               AND l.objid = (hashtext(name)::bigint & x'ffffffff'::bigint))
-          ORDER BY name",
-    )
-    .fetch_all(connection)
-    .await?;
+    let left = abandoned(connection).await?;
     Ok(match left.first() {
         None => Finding::ok("rebuilds", "none was left behind"),
         Some(first) => Finding::warning(

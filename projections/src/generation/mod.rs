@@ -46,9 +46,15 @@ pub const SHARED_TABLES: [&str; 3] = ["checkpoints", "parked_wallets", "dead_let
 /// Where the live generation lies.
 pub const LIVE: &str = "public";
 
+/// What the name of a schema with a next generation begins with.
+const NEXT: &str = "florin_next_";
+
+/// What the right to work on a model's generations is named, besides by the model.
+const RIGHT: &str = "florin generation";
+
 /// The schema in which a model's next generation is filled.
 pub fn next_of(model: &dyn Projection) -> String {
-    format!("florin_next_{}", model.name())
+    format!("{NEXT}{}", model.name())
 }
 
 /// The schema in which the generation is kept that was live before.
@@ -130,9 +136,8 @@ impl Turn {
         mut connection: PgConnection,
         model: &dyn Projection,
     ) -> Result<Self, GenerationError> {
-        let lock = "SELECT pg_try_advisory_lock(hashtext('florin generation'), hashtext($1))";
-        let taken: bool =
-            sqlx::query_scalar(lock).bind(model.name()).fetch_one(&mut connection).await?;
+        let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtext($1), hashtext($2))");
+        let taken: bool = lock.bind(RIGHT).bind(model.name()).fetch_one(&mut connection).await?;
         match taken {
             true => Ok(Self { connection }),
             false => Err(GenerationError::Taken(model.name().to_owned())),
@@ -146,4 +151,27 @@ impl Turn {
     pub async fn end(self) -> Result<(), GenerationError> {
         Ok(self.connection.close().await?)
     }
+}
+
+/// The models whose next generation was begun, and that nobody works on, by name. Anybody may ask.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn abandoned(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    // A lock has its numbers without their signs.
+    sqlx::query_scalar(
+        "SELECT name FROM (SELECT substr(nspname, length($1) + 1) AS name
+                             FROM pg_namespace WHERE starts_with(nspname, $1)) AS begun
+          WHERE NOT EXISTS (SELECT FROM pg_locks l
+                             WHERE l.locktype = 'advisory'
+                               AND l.database = (SELECT oid FROM pg_database
+                                                  WHERE datname = current_database())
+                               AND l.classid = (hashtext($2)::bigint & x'ffffffff'::bigint)
+                               AND l.objid = (hashtext(name)::bigint & x'ffffffff'::bigint))
+          ORDER BY name",
+    )
+    .bind(NEXT)
+    .bind(RIGHT)
+    .fetch_all(connection)
+    .await
 }
