@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use chrono::SecondsFormat;
 use clap::Args;
@@ -27,6 +26,7 @@ use super::Failure;
 use super::output::{OutputArgs, printable, read_enough};
 use super::progress::Progress;
 use super::range::{NoSuchPlace, RangeArgs};
+use super::service::patiently;
 use crate::clock::SystemClock;
 use crate::config::DatabaseArgs;
 use crate::live::Types;
@@ -36,9 +36,6 @@ use crate::postgres::heads::{Heads, POLL};
 use crate::postgres::past::{self, Stream};
 use crate::postgres::scan::{Range, Scan};
 use crate::postgres::{PostgresJournal, follow};
-
-/// The first and the longest wait for a Postgres that is away, for those who follow.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Which events.
 #[derive(Debug, Args)]
@@ -138,7 +135,7 @@ async fn whole(args: &EventsArgs) -> Result<(), Failure> {
             while *end < heads.head(*partition) {
                 let page =
                     async || follow::page(journal.pool(), *partition, *end, follow::PAGE).await;
-                let events = patiently(page).await?;
+                let events = patiently(page, is_away).await?;
                 let Some(last) = events.last() else { break };
                 *end = last.position;
                 printer.print(&events)?;
@@ -176,7 +173,7 @@ async fn one(args: &EventsArgs, stream: &Stream) -> Result<(), Failure> {
         let seen = heads.as_ref().map_or(0, |heads| heads.head(partition));
         let page = async || past::page(pool, stream, after, up_to).await;
         let events = match heads {
-            Some(_) => patiently(page).await?,
+            Some(_) => patiently(page, is_away).await?,
             None => page().await?,
         };
         after = events.last().map_or(after, |last| last.sequence);
@@ -189,21 +186,9 @@ async fn one(args: &EventsArgs, stream: &Stream) -> Result<(), Failure> {
     }
 }
 
-/// Whoever follows outlives a Postgres that is away, and says that it is.
-async fn patiently<T>(
-    mut read: impl AsyncFnMut() -> Result<T, JournalError>,
-) -> Result<T, JournalError> {
-    let mut wait = BACKOFF.0;
-    loop {
-        match read().await {
-            Err(JournalError::Unavailable(cause)) => {
-                tracing::warn!(%cause, "waiting for Postgres");
-                sleep(wait).await;
-                wait = (wait * 2).min(BACKOFF.1);
-            }
-            read => return read,
-        }
-    }
+/// Whether it can be read again later: whoever follows outlives a Postgres that is away.
+fn is_away(error: &JournalError) -> bool {
+    matches!(error, JournalError::Unavailable(_))
 }
 
 /// Where a stream lies: that of a transfer where its first event is.

@@ -1,5 +1,6 @@
 //! The service itself, whoever runs Postgres and NATS.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::reads::Reads;
 use crate::reports::ReportDesk;
 use crate::worker::{Parts, Worker};
 
-/// The first and the longest wait for a Postgres that is away at the start.
+/// The first and the longest wait for a Postgres that is away.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// How the work behind the front door is done.
@@ -142,15 +143,24 @@ pub(super) async fn authentication(settings: Option<auth::Settings>) -> Result<A
 
 /// Opens the journal, and waits for a Postgres that is away.
 pub(super) async fn open(url: &str, partitions: Option<u32>) -> Result<PostgresJournal, OpenError> {
+    let is_away = |error: &OpenError| matches!(error, OpenError::Away(_));
+    patiently(async || PostgresJournal::open(url, partitions).await, is_away).await
+}
+
+/// Asks again for as long as Postgres is away, and says that it is.
+pub(super) async fn patiently<T, E: Error>(
+    mut ask: impl AsyncFnMut() -> Result<T, E>,
+    is_away: impl Fn(&E) -> bool,
+) -> Result<T, E> {
     let mut wait = BACKOFF.0;
     loop {
-        match PostgresJournal::open(url, partitions).await {
-            Err(OpenError::Away(cause)) => {
-                tracing::warn!(%cause, "waiting for Postgres");
+        match ask().await {
+            Err(error) if is_away(&error) => {
+                tracing::warn!(%error, "waiting for Postgres");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(BACKOFF.1);
             }
-            opened => return opened,
+            answered => return answered,
         }
     }
 }
