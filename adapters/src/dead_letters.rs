@@ -15,6 +15,7 @@ use florin_projections::dead_letters::{
 use florin_projections::ports::JournalReader;
 use florin_projections::read_model::Projection;
 use florin_projections::replay::{Outcome, ReplayError, Replays};
+use serde_json::Value;
 use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -34,6 +35,11 @@ pub struct DeadLetterDesk {
 
 /// Of what there may be letters besides projections.
 pub const OTHERS: [&str; 2] = [INTAKE, OPERATIONS];
+
+/// What is stored, as JSON: Postgres keeps nothing else, and another text would be told as it is.
+pub(crate) fn document(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
 
 /// Of what a letter is.
 enum Of<'d> {

@@ -21,7 +21,7 @@ use super::code::Code;
 use super::openapi::types;
 use super::problem::{Member, Problem};
 use super::query::{self, invalid, parsed};
-use crate::dead_letters::{Decided, DeskError, end};
+use crate::dead_letters::{Decided, DeskError, document, end};
 
 /// How many dead letters a page has when nobody says.
 pub(crate) const DEFAULT_LIMIT: u32 = 50;
@@ -145,11 +145,6 @@ impl<'a> From<&'a DeadLetter> for LetterAnswer<'a> {
             reason: letter.reason.as_deref(),
         }
     }
-}
-
-/// Postgres keeps JSON only; another text would be told as it is.
-fn document(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
 /// A page of dead letters.

@@ -21,6 +21,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::dead_letters::document;
 use crate::nats::courier::Message;
 use crate::nats::message::SOURCE;
 
@@ -139,8 +140,6 @@ pub(crate) struct LetterBody<'a> {
 impl<'a> LetterBody<'a> {
     fn of(letter: &'a DeadLetter) -> Self {
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
-        // Postgres keeps JSON only; another text is told as it is.
-        let document = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
         Self {
             id: letter.id.to_string(),
             projection: &letter.id.projection,
