@@ -16,20 +16,16 @@ import tempfile
 import time
 import urllib.parse
 
-from . import unbroken
+from . import unbroken, verbs
 from .heavy import FILL_CONNECTIONS, HOT_WALLET, need_room, settle
 from .load import Load, Nothing, grow, measure, quantile
-from .programs import Failure, Meter, end, memory_mb, run, start
+from .programs import Meter, end, run, start
 from .report import Figure, Outcome, table, up
 from .throughput import BYTES_AN_EVENT, BYTES_BESIDE, TRANSFERS, WALLETS, load_of, open_wallets
 from .watch import MODELS, RELAY, Places
 
 MISSING = "not in this program"
-# A verb that reads ten million events as slowly as a debug build still ends.
-VERB_DEADLINE_S = 3 * 3600
-LOOK_EVERY_S = 0.05
 HEAD_LOOK_EVERY_S = 0.5
-MEMORY_TARGET_MB = 300
 # Beside the journal: a second generation of every read model, or a file of all events and a second
 # journal.
 MORE_BYTES_AN_EVENT = 2_500
@@ -54,51 +50,10 @@ WALLET = HOT_WALLET.removesuffix("/deposit")
 AT_TARGET_MS = 50
 
 
-class _Ran:
-    """What a verb that ended by itself left."""
-
-    def __init__(self, code, seconds, memory, complaint, meter):
-        self.code, self.seconds, self.memory, self.complaint = code, seconds, memory, complaint
-        self.meter = meter
-
-
-def _environment(stack):
-    urls = {name: stack.urls[name] for name in ("DATABASE_URL", "DATABASE_ADMIN_URL", "NATS_URL")}
-    return stack.variables() | urls
-
-
 def _is_there(stack, verb):
     """Whether the program has a verb."""
     help_of = [stack.florin, *verb, "--help"]
     return subprocess.run(help_of, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
-
-
-def _run(stack, verb):
-    """Runs a verb to its end. Its memory is looked at while it runs: what the kernel says after its
-    end is never less than this process had when it started it."""
-    with tempfile.TemporaryFile() as complaints, Meter(stack.pid) as meter:
-        begun, memory = time.monotonic(), 0.0
-        process = start([stack.florin, *verb.words], stdout=subprocess.DEVNULL, stderr=complaints,
-                        env=verb.environment(stack))
-        try:
-            while process.poll() is None:
-                memory = max(memory, _memory(process.pid))
-                if time.monotonic() > begun + VERB_DEADLINE_S:
-                    raise Failure(f"florin {verb.name} did not end within {VERB_DEADLINE_S} s")
-                time.sleep(LOOK_EVERY_S)
-            seconds = time.monotonic() - begun
-        finally:
-            end(process)
-        complaints.seek(0)
-        complaint = complaints.read().decode(errors="replace").strip()[-300:]
-    return _Ran(process.returncode, seconds, memory, complaint, meter)
-
-
-def _memory(pid):
-    try:
-        return memory_mb(pid)["VmHWM"]
-    except (OSError, KeyError):
-        return 0.0  # It has just ended.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +73,8 @@ class _Verb:
 
     def environment(self, stack):
         if self.database is None:
-            return _environment(stack)
-        return _environment(stack) | {"DATABASE_ADMIN_URL": stack.admin_url(self.database)}
+            return verbs.environment(stack)
+        return verbs.environment(stack) | {"DATABASE_ADMIN_URL": stack.admin_url(self.database)}
 
 
 def _verbs(stack, directory):
@@ -179,8 +134,7 @@ def journal(stack, options, report):
         yield "the whole journal", _whole(stack, options, report, grown)
         if _is_there(stack, ["rebuild"]):
             yield "the service during a rebuild", _beside(stack, options, report)
-            yield "a whole rebuild under load", unbroken.rebuild(
-                stack, _environment(stack), report)
+            yield "a whole rebuild under load", unbroken.rebuild(stack, report)
         else:
             yield "the service during a rebuild", Outcome([], table=f"rebuild: {MISSING}")
 
@@ -215,7 +169,7 @@ def _whole(stack, options, report, grown):
         figures.append(Figure(f"florin {name}, events/s", [cell["rate"] for cell in its], "≥",
                               target))
         figures.append(Figure(f"florin {name}, memory (VmHWM)",
-                              [max(cell["memory_mb"] for cell in its)], "≤", MEMORY_TARGET_MB,
+                              [max(cell["memory_mb"] for cell in its)], "≤", verbs.MEMORY_TARGET_MB,
                               unit=" MB"))
     if figures:
         figures[0].detail = (
@@ -234,7 +188,7 @@ def _cell(stack, verb, number, report):
     os.sync()
     stack.rest()
     events = stack.events()
-    ran = _run(stack, verb)
+    ran = verbs.run(stack, verb.words, verb.environment(stack))
     problems = []
     if ran.code != 0:
         problems.append(f"florin {name} ended with {ran.code}: {ran.complaint}")
@@ -279,7 +233,7 @@ class _Rebuild(Nothing):
         arguments = ["rebuild", "all", "--clean", "--throttle", self._throttle]
         self._complaints = tempfile.TemporaryFile()
         self._process = start([self._stack.florin, *arguments], stdout=subprocess.DEVNULL,
-                              stderr=self._complaints, env=_environment(self._stack))
+                              stderr=self._complaints, env=verbs.environment(self._stack))
         return self
 
     def __exit__(self, *_):
