@@ -1,12 +1,16 @@
 //! Keeps what every wallet holds, and a book of what happened to it, in a Postgres of its own.
 //!
-//! `FLORIN_URL` `NATS_URL` `DATABASE_URL` `FLORIN_TOKEN?`; ends with Ctrl-C.
+//! `FLORIN_URL` `FLORIN_TOKEN?` `NATS_URL` `NATS_CA?` `NAME?` (the subscription's) `DATABASE_URL`; ends
+//! with Ctrl-C.
 
 use std::env::var;
 use std::error::Error;
+use std::path::Path;
 
 use florin_client::pg::{self, Apply, Pg};
-use florin_client::{Florin, LedgerEvent, Subscription, connect_nats, follow};
+use florin_client::{
+    Florin, LedgerEvent, Subscription, connect_nats, connect_nats_trusting, follow,
+};
 use sqlx::{PgConnection, PgPool};
 
 const TABLES: &str = "
@@ -56,6 +60,11 @@ impl Apply for Accounts {
     }
 }
 
+/// Until the end of the transaction: of two processes that come at once, one waits for the other.
+async fn one_at_a_time(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("SELECT pg_advisory_xact_lock(4711)").execute(transaction).await.map(drop)
+}
+
 /// Begins with all wallets as they are, in one transaction with the positions from which to follow.
 async fn begin(
     florin: &Florin,
@@ -63,6 +72,7 @@ async fn begin(
     subscription: &Subscription,
 ) -> Result<(), Box<dyn Error>> {
     let mut transaction = pool.begin().await?;
+    one_at_a_time(&mut transaction).await?;
     if !pg::load(&mut transaction, &subscription.name).await?.is_empty() {
         return Ok(());
     }
@@ -90,16 +100,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Ok(token) = var("FLORIN_TOKEN") {
         florin = florin.with_token(&token);
     }
-    let nats = connect_nats(&var("NATS_URL")?).await?;
+    let url = var("NATS_URL")?;
+    let nats = match var("NATS_CA") {
+        Ok(ca) => connect_nats_trusting(&url, Path::new(&ca)).await?,
+        Err(_) => connect_nats(&url).await?,
+    };
     let pool = PgPool::connect(&var("DATABASE_URL")?).await?;
     let mut tables = pool.begin().await?;
-    // One of two processes that come at once waits for the other.
-    sqlx::raw_sql("SELECT pg_advisory_xact_lock(4711)").execute(&mut *tables).await?;
+    one_at_a_time(&mut tables).await?;
     sqlx::raw_sql(TABLES).execute(&mut *tables).await?;
     pg::create_table(&mut tables).await?;
     tables.commit().await?;
 
-    let subscription = Subscription::to_all("balances")?;
+    let name = var("NAME").unwrap_or_else(|_| "balances".to_owned());
+    let subscription = Subscription::to_all(&name)?;
     begin(&florin, &pool, &subscription).await?;
     let mut accounts = Pg::new(pool, subscription.name.clone(), Accounts);
     let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };

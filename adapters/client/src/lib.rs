@@ -18,9 +18,9 @@
 //!
 //! | subscription | a loss shows | so |
 //! |---|---|---|
-//! | [`to_all`](Subscription::to_all) | at the next event of the partition, and within ten seconds without one | every event, proved |
-//! | [`to_wallet`](Subscription::to_wallet) | at the next event of the wallet (its `sequence` is dense), and within ten seconds without one | every event, proved |
-//! | [`to_type`](Subscription::to_type) | when it happened on the way: at once; at each start and whenever NATS was away: the journal is read | every event, unless JetStream lost or purged it from its store while it was connected all the time |
+//! | [`to_all`](Subscription::to_all) | at the next event of the partition, and within twenty seconds without one | every event, proved |
+//! | [`to_wallet`](Subscription::to_wallet) | at the next event of the wallet (its `sequence` is dense), and within twenty seconds without one | every event, proved |
+//! | [`to_type`](Subscription::to_type) | when it happened on the way: at once; at each start and whenever NATS was away: the journal is read | every event, unless while it was connected all the time JetStream lost or purged it, or the relay's own connection broke and a later one came first: read `GET /events?type=` where that matters |
 //!
 //! "Exactly once" is about what the service makes of events, and is its own transaction's to keep: it
 //! saves what they do and where they end, together ([`Progress`]). Between two processes of the same
@@ -67,7 +67,7 @@ pub use http::{
     Movement, NoKey, Opening, Problem, Reason, Retries, Stats, Transfer, Wallet, WalletPage,
 };
 pub use message::read as event_of_message;
-pub use nats::{NatsError, connect_nats};
+pub use nats::{NatsError, connect_nats, connect_nats_trusting};
 pub use positions::{NoPositions, Positions};
 pub use progress::{FollowError, Progress, Saved, follow};
 pub use subscriber::{Batch, Move, SubscribeError, Subscriber};

@@ -1,7 +1,7 @@
 //! What is pulled from JetStream: one durable consumer of the stream `LEDGER` for a subscription.
 //!
 //! It delivers, and nothing more: what it repeats is skipped, what it loses is read from the journal.
-//! A consumer that was deleted, that cannot be pulled from [`STALLED`] times in a row, or whose stream
+//! A consumer of something else than is subscribed to is replaced. A consumer that was deleted, that cannot be pulled from [`STALLED`] times in a row, or whose stream
 //! was created anew, is created again from about where the subscription is.
 //!
 //! | what is asked of NATS | subject |
@@ -217,6 +217,16 @@ impl Source {
         } else {
             self.context.get_consumer_from_stream(&self.name, STREAM).await.ok()
         };
+        let found = match found {
+            Some(consumer) if !self.is_ours(&consumer) => {
+                self.context
+                    .delete_consumer_from_stream(&self.name, STREAM)
+                    .await
+                    .map_err(SourceError::consumer)?;
+                None
+            }
+            found => found,
+        };
         let consumer: Consumer<pull::Config> = match found {
             Some(consumer) => consumer,
             None => self
@@ -235,6 +245,13 @@ impl Source {
             .await
             .map_err(SourceError::consumer)?;
         Ok((messages, Some(delivered)))
+    }
+
+    /// Whether it delivers what is subscribed to now: a service may have subscribed to something else
+    /// under this name before.
+    fn is_ours(&self, consumer: &Consumer<pull::Config>) -> bool {
+        let config = &consumer.cached_info().config;
+        config.filter_subject == self.filter && config.ack_policy == AckPolicy::All
     }
 
     fn config(&self, since: Option<DateTime<Utc>>) -> pull::Config {

@@ -1,6 +1,6 @@
 """Tells people what the fraud rules found, and what nothing could be made of: a line each.
 
-    NATS_URL=nats://user:password@127.0.0.1:4222 python alerts.py
+    NATS_URL=nats://user:password@127.0.0.1:4222 [NATS_CA=ca.pem] [NAME=people] python alerts.py
 
 Each is told at least once, also those from while this was not running. Put a pager where `print` is.
 """
@@ -10,12 +10,12 @@ import json
 import os
 import sys
 
-import nats
+import connection
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NothingThere
 
-NATS_URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
-NAME, BATCH, QUIET_S, RETRY_S = "people", 50, 5, 0.5
+NAME = os.environ.get("NAME", "people")
+BATCH, QUIET_S, RETRY_S = 50, 5, 0.5
 
 
 def alert(body):
@@ -44,7 +44,7 @@ async def tell(jetstream, stream, subjects, sentence):
 
 
 async def main():
-    client = await nats.connect(NATS_URL, max_reconnect_attempts=-1, reconnect_time_wait=RETRY_S)
+    client = await connection.to_nats()
     jetstream = client.jetstream()
     await asyncio.gather(
         tell(jetstream, "ALERTS", "alerts.>", alert),

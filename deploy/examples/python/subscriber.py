@@ -1,6 +1,7 @@
 """Keeps what every wallet holds, in SQLite: pip install -r requirements.txt && python subscriber.py
 
     FLORIN_URL=http://127.0.0.1:3000 NATS_URL=nats://user:password@127.0.0.1:4222 STATE=balances.db
+    [FLORIN_TOKEN=…] [NATS_CA=ca.pem] [NAME=python-balances]
 
 Balances and positions are saved in one transaction, so each event counts once, whatever is delivered
 again and whenever this is killed. Positions are dense: what is missing is read from the journal.
@@ -13,14 +14,14 @@ import sqlite3
 import sys
 import urllib.request
 
-import nats
+import connection
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NothingThere
 from nats.js.api import AckPolicy, ConsumerConfig
 
 FLORIN_URL = os.environ.get("FLORIN_URL", "http://127.0.0.1:3000")
-NATS_URL = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
-STREAM, NAME, BATCH, QUIET_S, RETRY_S = "LEDGER", "python-balances", 500, 5, 0.5
+NAME = os.environ.get("NAME", "python-balances")
+STREAM, BATCH, QUIET_S, RETRY_S = "LEDGER", 500, 5, 0.5
 
 state = sqlite3.connect(os.environ.get("STATE", "balances.db"), isolation_level=None)
 state.executescript("""
@@ -106,7 +107,7 @@ async def follow(client):
 
 
 async def main():
-    client = await nats.connect(NATS_URL, max_reconnect_attempts=-1, reconnect_time_wait=RETRY_S)
+    client = await connection.to_nats()
     while True:
         try:
             await follow(client)

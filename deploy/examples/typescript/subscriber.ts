@@ -1,6 +1,7 @@
 // Keeps what every wallet holds, in a file: npm ci && npm run build && npm start
 //
 //   FLORIN_URL=http://127.0.0.1:3000 NATS_URL=nats://user:password@127.0.0.1:4222 STATE=balances.json
+//   [FLORIN_TOKEN=…] [NATS_CA=ca.pem] [NAME=typescript-balances]
 //
 // Balances and positions are saved together, so each event counts once, whatever is delivered again
 // and whenever this is killed. Positions are dense: what is missing is read from the journal.
@@ -8,9 +9,10 @@ import { renameSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AckPolicy, connect, type JsMsg, type NatsConnection } from "nats";
 
-const { FLORIN_URL = "http://127.0.0.1:3000", FLORIN_TOKEN, STATE = "balances.json" } = process.env;
+const { FLORIN_URL = "http://127.0.0.1:3000", FLORIN_TOKEN, NATS_CA } = process.env;
+const { NAME = "typescript-balances", STATE = "balances.json" } = process.env;
 const NATS = new URL(process.env["NATS_URL"] ?? "nats://127.0.0.1:4222");
-const [STREAM, NAME, RETRY_MS] = ["LEDGER", "typescript-balances", 500];
+const [STREAM, RETRY_MS, LOOK_MS] = ["LEDGER", 500, 10_000];
 
 type Change = { partition: number; position: number; walletId?: string; balance?: string };
 type State = { positions: Record<number, number>; balances: Record<string, string> };
@@ -87,6 +89,8 @@ async function follow(nats: NatsConnection) {
     const over = ["consumer_deleted", "consumer_not_found", "stream_not_found", "heartbeats_missed"];
     for await (const { type } of await messages.status()) if (over.includes(type)) messages.stop();
   })();
+  // Also while nothing comes: what JetStream lost, or nobody publishes, is in the journal.
+  setTimeout(() => messages.stop(), LOOK_MS);
   for await (const message of messages) await take(message);
 }
 
@@ -94,6 +98,9 @@ const nats = await connect({
   servers: NATS.host,
   user: NATS.username || undefined,
   pass: NATS.password || undefined,
+  // An inbox that nobody else may read: see deploy/nats/server.conf.
+  inboxPrefix: NATS.username && NATS.password ? `_INBOX_${NATS.username}` : undefined,
+  tls: NATS.protocol === "tls:" ? { caFile: NATS_CA } : undefined,
   maxReconnectAttempts: -1,
   waitOnFirstConnect: true,
 });

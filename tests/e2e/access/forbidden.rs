@@ -45,7 +45,7 @@ async fn changes_nothing(nats: &Guarded, attempts: impl AsyncFnOnce()) {
 
 /// What no other service may do.
 async fn expect_refused(service: &mut Service, own: &[&str]) {
-    for stream in ["LEDGER", "ALERTS", "DEAD_LETTERS", "OPERATIONS", "INTAKE"] {
+    for stream in ["LEDGER", "ALERTS", "DEAD_LETTERS", "OPERATIONS", "INTAKE", "OUTCOMES"] {
         for subject in administration(stream) {
             service.may_not_publish(&subject).await;
         }
@@ -77,7 +77,16 @@ async fn expect_refused(service: &mut Service, own: &[&str]) {
             service.may_not_publish(subject).await;
         }
     }
-    for subject in [">", "*.>", "_INBOX.>", "operations.>", "user.signup", "$JS.API.>", "$SYS.>"] {
+    for subject in [
+        ">",
+        "*.>",
+        "_INBOX.>",
+        "operations.>",
+        "user.signup",
+        "transaction.*",
+        "$JS.API.>",
+        "$SYS.>",
+    ] {
         service.may_not_subscribe(subject).await;
     }
     service.expect_no_answer().await;
@@ -89,7 +98,9 @@ async fn a_service_downstream_may_do_nothing_but_read() {
     changes_nothing(&nats, async || {
         let mut billing = nats.service("billing").await;
         expect_refused(&mut billing, &[]).await;
-        for subject in ["alerts.>", "dead-letters.>", "_INBOX_payments.>"] {
+        for subject in
+            ["alerts.>", "dead-letters.>", "wallet.transactionFinalized", "_INBOX_payments.>"]
+        {
             billing.may_not_subscribe(subject).await;
         }
         // Under its own name it may ask for its own consumer only.
@@ -130,16 +141,17 @@ async fn a_consumer_cannot_be_made_to_push_into_the_ledger() {
 }
 
 #[tokio::test]
-async fn a_service_upstream_may_do_nothing_but_publish_what_the_intake_takes() {
+async fn a_service_upstream_may_do_nothing_but_ask_and_hear_what_became_of_it() {
     let nats = Guarded::start().await;
     changes_nothing(&nats, async || {
         let mut payments = nats.service("payments").await;
         let own = ["user.signup", "transaction.completed", "transaction.failed"];
         expect_refused(&mut payments, &own).await;
         for subject in [
-            "$JS.API.INFO",
             "$JS.API.STREAM.INFO.LEDGER",
             "$JS.API.CONSUMER.CREATE.LEDGER.payments",
+            "$JS.API.CONSUMER.CREATE.OUTCOMES",
+            "$JS.API.CONSUMER.CREATE.INTAKE.payments",
             "$JS.API.CONSUMER.MSG.NEXT.LEDGER.billing",
         ] {
             payments.may_not_publish(subject).await;

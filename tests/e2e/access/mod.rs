@@ -4,16 +4,19 @@
 mod forbidden;
 mod pipeline;
 mod readers;
+mod subscribers;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream;
 use async_nats::{Client, ConnectOptions, Event, Subscriber};
 use florin_adapters::dev::usual_places;
-use florin_adapters::nats::stream::{ALERTS, DEAD_LETTERS, LEDGER, StreamSettings, ensure};
+use florin_adapters::nats::stream::{
+    ALERTS, DEAD_LETTERS, INTAKE, LEDGER, OUTCOMES, StreamSettings, ensure,
+};
 use florin_adapters::nats::{Access, connect_as};
 use florin_tests::process::free_port;
 use florin_tests::store::eventually;
@@ -26,7 +29,7 @@ use tokio::process::{Child, Command};
 const USERS: [&str; 5] = ["florin", "billing", "people", "payments", "operator"];
 
 /// What the intake takes.
-const INTAKE: [&str; 3] = ["user.signup", "transaction.completed", "transaction.failed"];
+const TAKEN: [&str; 3] = ["user.signup", "transaction.completed", "transaction.failed"];
 
 /// A nats-server as it is deployed.
 struct Guarded {
@@ -97,18 +100,14 @@ impl Guarded {
         connect_as(&Access { url, ca, credentials: None }).await.unwrap().unwrap()
     }
 
-    /// The streams of Florin, and one for the intake.
+    /// The streams of Florin.
     async fn streams(&self) -> jetstream::Context {
         let client = self.florin().await;
         let settings = StreamSettings { max_bytes: 1 << 20, ..StreamSettings::default() };
-        for stream in [LEDGER, ALERTS, DEAD_LETTERS] {
+        for stream in [LEDGER, ALERTS, DEAD_LETTERS, INTAKE, OUTCOMES] {
             ensure(&client, stream, &settings).await.unwrap();
         }
-        let jetstream = jetstream::new(client);
-        let subjects = INTAKE.map(ToOwned::to_owned).into();
-        let config = stream::Config { name: "INTAKE".into(), subjects, ..Default::default() };
-        jetstream.create_stream(config).await.unwrap();
-        jetstream
+        jetstream::new(client)
     }
 
     /// Another service, with what the server complains of.

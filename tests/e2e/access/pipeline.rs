@@ -31,6 +31,26 @@ async fn has(jetstream: &Context, stream: &str, count: u64) {
     .await;
 }
 
+/// A message that is not understood is set aside, sent again, and set aside again.
+async fn replays(nats: &Guarded, url: &str) {
+    let payments = nats.service("payments").await;
+    let sent = payments.jetstream().publish("transaction.completed", "{".into()).await.unwrap();
+    sent.await.unwrap();
+    let attempts = async |attempts: u32| {
+        eventually(&format!("it is set aside, time {attempts}"), async || {
+            let list = format!("{url}/dead-letters?projection=intake&state=open");
+            let list: Value = Client::new().get(list).send().await.unwrap().json().await.unwrap();
+            let letter = list["data"][0].clone();
+            if letter["attempts"] == attempts { Ok(letter) } else { Err(list) }
+        })
+        .await
+    };
+    let letter = attempts(1).await;
+    let replay = format!("{url}/dead-letters/{}/replay", letter["id"].as_str().unwrap());
+    assert_eq!(post(&replay, json!({}), false).await.status(), 200);
+    attempts(2).await;
+}
+
 #[tokio::test]
 async fn the_whole_pipeline_runs_with_the_rights_of_the_configuration() {
     let (store, nats) = tokio::join!(Store::postgres(2), Guarded::start());
@@ -39,7 +59,9 @@ async fn the_whole_pipeline_runs_with_the_rights_of_the_configuration() {
     let (nats_url, ca) = (nats.url("florin"), nats.ca());
     let access = ["--nats-url", &nats_url, "--nats-ca", ca.to_str().unwrap()];
     let mut api = Florin::serve(dir.path(), port, &urls.service, &access);
-    let mut worker = Florin::worker_told(dir.path(), &urls.service, &access);
+    let intake = ["--intake", "on"];
+    let mut worker =
+        Florin::worker_told(dir.path(), &urls.service, &[&access[..], &intake].concat());
     let url = format!("http://127.0.0.1:{port}");
     api.ready(&url).await;
     let deposited =
@@ -78,6 +100,7 @@ async fn the_whole_pipeline_runs_with_the_rights_of_the_configuration() {
     let again =
         run([&["relay", "republish"], &range[..], &database[..], &access[..]].concat()).await;
     assert_eq!(again.code, Some(0), "{again:?}");
+    replays(&nats, &url).await;
     for florin in [&mut api, &mut worker] {
         assert!(florin.terminate().await.success());
         assert!(!florin.log().contains("ermissions"), "{}", florin.log());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{Consumer, pull};
 use futures::StreamExt;
 
-use super::{Guarded, INTAKE};
+use super::{Guarded, TAKEN};
 
 /// How long a message may take to come.
 const WAIT: Duration = Duration::from_secs(20);
@@ -72,14 +72,25 @@ async fn whoever_looks_after_the_service_reads_alerts_and_dead_letters() {
 }
 
 #[tokio::test]
-async fn a_service_upstream_publishes_what_the_intake_takes() {
+async fn a_service_upstream_publishes_what_the_intake_takes_and_reads_the_outcomes() {
     let nats = Guarded::start().await;
     let florin = nats.streams().await;
     let payments = nats.service("payments").await;
-    for subject in INTAKE {
+    for subject in TAKEN {
         payments.jetstream().publish(subject, "{}".into()).await.unwrap().await.unwrap();
     }
     let intake = florin.get_stream("INTAKE").await.unwrap();
     assert_eq!(intake.cached_info().state.messages, 3);
+    // And reads what became of it.
+    let subject = "wallet.transactionFinalized";
+    florin.publish(subject, "{}".into()).await.unwrap().await.unwrap();
+    let stream = payments.jetstream().get_stream("OUTCOMES").await.unwrap();
+    let durable_name = Some("payments".to_owned());
+    let config = pull::Config { durable_name, ..pull::Config::default() };
+    let consumer = stream.create_consumer(config).await.unwrap();
+    let mut batch = consumer.fetch().max_messages(1).expires(WAIT).messages().await.unwrap();
+    let message = batch.next().await.unwrap().unwrap();
+    assert_eq!(&*message.subject, subject);
+    message.double_ack().await.unwrap();
     assert_eq!(*payments.complaints.lock().unwrap(), Vec::<String>::new());
 }

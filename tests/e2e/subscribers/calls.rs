@@ -2,8 +2,8 @@
 //! lost on their way.
 
 use std::ffi::OsStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use florin_adapters::auth::Settings;
@@ -201,8 +201,15 @@ async fn who_may_not_is_told_so_and_who_may_has_a_token() {
     let writes = florin.clone().with_token(&token("ledger:write"));
     writes.deposit(&id("alice"), &money("1"), &key("d")).await.unwrap();
     assert!(writes.heads().await.unwrap_err().is("insufficient-scope"));
-    let reads = florin.with_token(&token("ledger:read"));
+    let reads = florin.clone().with_token(&token("ledger:read"));
     assert_eq!(reads.heads().await.unwrap().to_string(), "0-2");
+    // The newest one each time.
+    let newest = Arc::new(Mutex::new("expired".to_owned()));
+    let tokens = Arc::clone(&newest);
+    let renewed = florin.with_tokens(move || tokens.lock().unwrap().clone());
+    assert!(renewed.heads().await.unwrap_err().is("invalid-token"));
+    *newest.lock().unwrap() = token("ledger:read");
+    assert_eq!(renewed.heads().await.unwrap().to_string(), "0-2");
     service.finish().await;
 }
 

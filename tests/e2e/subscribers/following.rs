@@ -200,6 +200,39 @@ async fn a_subscriber_that_begins_while_nats_is_away_begins() {
     world.finish().await;
 }
 
+/// The consumer of the old subscription would deliver none of the new one's events.
+#[tokio::test]
+async fn a_name_under_which_something_else_was_subscribed_to_delivers_what_is_now() {
+    let world = World::start(1).await;
+    let deposits = Subscription::to_type("billing", "FundsDeposited").unwrap();
+    let opened = world.subscribe(deposits, Positions::default()).await;
+    let consumer = async || {
+        let stream = world.nats.jetstream().await.get_stream("LEDGER").await.ok()?;
+        Some(stream.consumer_info("billing").await.ok()?.config.filter_subject)
+    };
+    let filters_by = async |subject: &str| {
+        eventually("the consumer is there", async || match consumer().await {
+            Some(filter) if filter == subject => Ok(()),
+            other => Err(other),
+        })
+        .await;
+    };
+    let mut opened = opened;
+    let mut events = Vec::new();
+    turmoil(world.service.ledger(), &mut 3, 50).await;
+    read(&mut opened, &mut events, 1).await;
+    filters_by("ledger.*.*.*.FundsDeposited").await;
+    drop(opened);
+    let withdrawals = Subscription::to_type("billing", "FundsWithdrawn").unwrap();
+    let mut opened = world.subscribe(withdrawals, Positions::default()).await;
+    turmoil(world.service.ledger(), &mut 4, 50).await;
+    events.clear();
+    read(&mut opened, &mut events, 1).await;
+    assert_eq!(&*events[0].event_type, "FundsWithdrawn");
+    filters_by("ledger.*.*.*.FundsWithdrawn").await;
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn positions_of_another_ledger_are_refused() {
     let world = World::start(1).await;

@@ -25,7 +25,7 @@ use super::World;
 
 const PARTITIONS: u32 = 2;
 
-fn examples() -> PathBuf {
+pub(crate) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy/examples")
 }
 
@@ -52,7 +52,7 @@ fn is_as(kept: &Path, example: &Path, files: &[&str]) -> bool {
 }
 
 /// The program in JavaScript.
-async fn typescript() -> PathBuf {
+pub(crate) async fn typescript() -> PathBuf {
     const FILES: [&str; 4] =
         ["package.json", "tsconfig.json", "subscriber.ts", "package-lock.json"];
     let (example, kept) = (examples().join("typescript"), kept("typescript"));
@@ -72,7 +72,7 @@ async fn typescript() -> PathBuf {
 }
 
 /// The Python that has what the requirements say.
-async fn python() -> PathBuf {
+pub(crate) async fn python() -> PathBuf {
     // Two tests want it, and one of them makes it.
     static MAKING: Mutex<()> = Mutex::const_new(());
     let _making = MAKING.lock().await;

@@ -4,7 +4,7 @@ mod bootstrapping;
 mod calls;
 mod following;
 mod kills;
-mod languages;
+pub(crate) mod languages;
 mod twice;
 
 use std::collections::BTreeMap;

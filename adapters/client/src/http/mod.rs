@@ -18,6 +18,7 @@ mod problem;
 mod queries;
 mod retry;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +54,18 @@ const CONNECT_WAIT: Duration = Duration::from_secs(3);
 pub struct Florin {
     http: reqwest::Client,
     url: Url,
-    token: Option<Arc<str>>,
+    tokens: Option<Tokens>,
     retries: Retries,
+}
+
+/// Where the token of a request comes from.
+#[derive(Clone)]
+struct Tokens(Arc<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
 }
 
 /// A request as it is sent each time.
@@ -75,13 +86,22 @@ impl Florin {
         let http = http.build().map_err(|cause| CallError::Unreachable { tries: 0, cause })?;
         let parsed = Url::parse(url).ok().filter(|url| !url.cannot_be_a_base());
         let url = parsed.ok_or_else(|| CallError::Url(url.to_owned()))?;
-        Ok(Self { http, url, token: None, retries: Retries::USUAL })
+        Ok(Self { http, url, tokens: None, retries: Retries::USUAL })
     }
 
-    /// One that says who it is, by a bearer token.
+    /// One that says who it is, by a bearer token. Tokens expire: who runs for longer than that takes
+    /// [`Florin::with_tokens`].
     #[must_use]
     pub fn with_token(self, token: &str) -> Self {
-        Self { token: Some(token.into()), ..self }
+        let token = token.to_owned();
+        self.with_tokens(move || token.clone())
+    }
+
+    /// One that says who it is, by the token that it is given for each request. It is asked often, and
+    /// must not wait for anybody: it returns the newest token that the service has.
+    #[must_use]
+    pub fn with_tokens(self, tokens: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self { tokens: Some(Tokens(Arc::new(tokens))), ..self }
     }
 
     /// One that tries more often, or less.
@@ -132,8 +152,8 @@ impl Florin {
 
     async fn send(&self, request: &Request) -> Result<Response, reqwest::Error> {
         let mut builder = self.http.request(request.method.clone(), request.url.clone());
-        if let Some(token) = &self.token {
-            builder = builder.bearer_auth(token);
+        if let Some(Tokens(newest)) = &self.tokens {
+            builder = builder.bearer_auth(newest());
         }
         if let Some(positions) = &request.at_least {
             builder = builder.header(POSITION, positions);
