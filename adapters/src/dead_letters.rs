@@ -20,6 +20,7 @@ use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use crate::intake::letters::Discarded;
 use crate::{intake, operations};
 
 /// Cheap to clone.
@@ -69,6 +70,12 @@ pub enum DeskError {
     /// Nothing is left to decide about it; the letter as it is now.
     #[error("the dead letter {} {}: nothing is left to do", .0.id, end(.0))]
     Settled(Box<DeadLetter>),
+    /// What its message asks for may have been begun: only a replay brings that to its end.
+    #[error(
+        "what the message of dead letter {0} asks for may have been begun, and cannot be discarded: \
+         mend what it waits for, and replay it"
+    )]
+    Begun(LetterId),
     /// Postgres is away; a decision on the way to it may count or not.
     #[error("Postgres is away: {0}")]
     Away(#[source] Box<dyn Error + Send + Sync>),
@@ -192,7 +199,12 @@ impl DeadLetterDesk {
             }
             Of::Message => {
                 let discarded = intake::letters::discard(&self.pool, id.position, by, reason);
-                self.decided(id, discarded.await?, Outcome::NothingToFold).await?
+                let is_done = match discarded.await? {
+                    Discarded::Done => true,
+                    Discarded::Settled => false,
+                    Discarded::Begun => return Err(DeskError::Begun(id.clone())),
+                };
+                self.decided(id, is_done, Outcome::NothingToFold).await?
             }
             Of::Model(model) => {
                 let _turn = self.turn.lock().await;

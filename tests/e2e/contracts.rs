@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use florin_adapters::auth::Auth;
+use florin_adapters::intake::Settings;
 use florin_adapters::operations::Retries;
 use florin_domain::journal::EVENT_TYPES;
 use florin_tests::lag::heads;
@@ -12,6 +13,7 @@ use florin_tests::nats::{OwnNats, pool};
 use florin_tests::process::run;
 use florin_tests::service::Service;
 use florin_tests::store::{Store, eventually};
+use florin_tests::upstream::{Upstream, failure, signup, top_up, transfer};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
@@ -118,6 +120,50 @@ async fn everything_that_a_ledger_publishes_is_as_the_document_says() {
     let expected = expected.chain(["FraudAlert", "DeadLetter"].map(ToOwned::to_owned));
     assert_eq!(names, expected.collect());
     drop(admin);
+    service.finish().await;
+    nats.stop().await;
+}
+
+/// What upstream services send, as the tests of the intake send it; that Florin takes each in, shows that
+/// the document does not promise more than it reads.
+fn asked_for() -> Vec<(&'static str, Value)> {
+    let mut textual = top_up("t-1", "alice", 1);
+    textual["amount"] = json!("12.50");
+    vec![
+        ("user.signup", signup("alice")),
+        ("user.signup", json!({ "id": "bob" })),
+        ("transaction.completed", textual),
+        ("transaction.completed", transfer("t-2", "alice", "bob", 5)),
+        ("transaction.completed", transfer("t-3", "alice", "bob", 500)),
+        ("transaction.failed", failure("t-2", "Transfer")),
+        ("transaction.failed", json!({ "transactionId": "t-4", "type": "TopUp" })),
+    ]
+}
+
+#[tokio::test]
+async fn what_other_services_ask_for_and_are_told_is_as_the_document_says() {
+    let (store, nats) = tokio::join!(Store::postgres(2), OwnNats::start());
+    let service = Service::taking_in(store, &nats, Settings::default()).await;
+    let upstream = Upstream::on(&nats).await;
+    let mut names = BTreeSet::new();
+    for (subject, payload) in asked_for() {
+        let message = json!({
+            "stream": "INTAKE", "subject": subject, "headers": {}, "payload": payload,
+        });
+        names.insert(check(&message));
+        upstream.send(subject, &payload).await;
+        upstream.is_dealt_with().await;
+    }
+    for (transaction, times) in [("t-1", 1), ("t-2", 2), ("t-3", 1), ("t-4", 1)] {
+        upstream.hears(transaction, times).await;
+    }
+    let told = everything(&nats.jetstream().await, "OUTCOMES").await;
+    names.extend(told.iter().map(check));
+    let expected =
+        ["TransactionCompleted", "TransactionFailed", "TransactionFinalized", "UserSignup"];
+    assert_eq!(names, expected.map(ToOwned::to_owned).into());
+    let balance = service.get("/wallets/alice?consistency=strong").await;
+    assert_eq!(balance.expect(200).text_of("balance"), "12.50");
     service.finish().await;
     nats.stop().await;
 }

@@ -65,11 +65,7 @@ pub async fn everything(jetstream: &Context, stream: &str) -> Vec<Value> {
 /// With the message, and what is wrong with it.
 #[track_caller]
 pub fn check(message: &Value) -> String {
-    let header = |name: &str| message["headers"][name].as_str();
-    let name = match (header("ce-type").expect("a type"), header("ce-eventversion")) {
-        (kind, Some(version)) => format!("{kind}-{version}"),
-        (kind, None) => kind.to_owned(),
-    };
+    let name = name(message);
     let documented = MESSAGES.get(&name);
     let documented = documented.unwrap_or_else(|| panic!("{name} is not documented: {message}"));
     for validator in [documented, &SCHEMAS[&name]] {
@@ -83,6 +79,22 @@ pub fn check(message: &Value) -> String {
     }
     expect_channel(&name, message);
     name
+}
+
+/// What a message is called in the document: by its channel, if that has no other; else by its type.
+#[track_caller]
+fn name(message: &Value) -> String {
+    let subject = message["subject"].as_str().unwrap();
+    let mut channels = DOCUMENT["channels"].as_object().unwrap().values();
+    let channel = channels.find(|channel| takes(channel, subject));
+    let channel = channel.unwrap_or_else(|| panic!("{subject} is not documented: {message}"));
+    let messages: Vec<_> = channel["messages"].as_object().unwrap().keys().collect();
+    let header = |name: &str| message["headers"][name].as_str();
+    match (&messages[..], header("ce-type"), header("ce-eventversion")) {
+        ([name], ..) => (*name).clone(),
+        (_, Some(kind), Some(version)) => format!("{kind}-{version}"),
+        (_, kind, _) => kind.expect("a type").to_owned(),
+    }
 }
 
 /// The message is one of those of a channel, on a subject and in a stream of that.
@@ -134,6 +146,11 @@ mod tests {
         assert_eq!(check(&good), "FundsDeposited-1.0");
         assert_eq!(check(&example("FraudAlert", "ALERTS")), "FraudAlert");
         assert_eq!(check(&example("DeadLetter", "DEAD_LETTERS")), "DeadLetter");
+        let signup = example("UserSignup", "INTAKE");
+        assert_eq!(check(&signup), "UserSignup");
+        let mut nameless = signup;
+        nameless["payload"] = json!({ "user": "alice" });
+        assert!(catch_unwind(|| check(&nameless)).is_err(), "a signup of nobody");
         let changes: [(&str, Value); 7] = [
             ("/stream", json!("ALERTS")),
             ("/subject", json!("ledger.0.wallet.alice.FundsWithdrawn")),

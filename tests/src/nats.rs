@@ -3,6 +3,8 @@
 //! Streams have the same names in every ledger, so tests cannot share a server; one starts within a
 //! tenth of a second.
 
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, pull};
@@ -33,7 +35,7 @@ const IN_FLIGHT: usize = 1_000;
 pub struct OwnNats {
     server: PrivateNats,
     // After the server, which writes there to its end.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl OwnNats {
@@ -42,7 +44,7 @@ impl OwnNats {
         let dir = TempDir::new().unwrap();
         let home = DataDir::open(dir.path()).unwrap();
         let server = PrivateNats::start(&home, Port::Any).await.unwrap();
-        Self { server, _dir: dir }
+        Self { server, dir }
     }
 
     /// Where it is.
@@ -188,9 +190,48 @@ impl OwnNats {
         self.server.restart().await.unwrap();
     }
 
+    /// Ends it as a power cut does that takes the messages which a stream has had meanwhile, and starts it
+    /// again. What its consumers know stays.
+    pub async fn loses(&self, stream: &str, meanwhile: impl AsyncFnOnce()) {
+        let messages = self.messages_of(stream);
+        let before = TempDir::new_in(self.dir.path()).unwrap();
+        copy(&messages, before.path());
+        meanwhile().await;
+        self.kill_hard().await;
+        for entry in std::fs::read_dir(&messages).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        copy(before.path(), &messages);
+        self.restart().await;
+    }
+
+    /// Where the server has the messages of a stream.
+    fn messages_of(&self, stream: &str) -> PathBuf {
+        let mut folders = vec![self.dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            if folder.ends_with(Path::new("streams").join(stream).join("msgs")) {
+                return folder;
+            }
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            folders.extend(entries.filter(|path| path.is_dir()));
+        }
+        panic!("the server has no messages of {stream}");
+    }
+
     /// Stops it for good.
     pub async fn stop(self) {
         self.server.stop().await;
+    }
+}
+
+/// Copies the files of a folder, which has no other folders in it, into another one, whose owner they
+/// have then: the server may be another user than the test.
+fn copy(from: &Path, to: &Path) {
+    let owner = std::fs::metadata(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let copy = to.join(entry.file_name());
+        std::fs::copy(entry.path(), &copy).unwrap();
+        chown(copy, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
 }
 

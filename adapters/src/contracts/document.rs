@@ -12,7 +12,8 @@ use crate::nats::stream::Kind;
 /// What a reader has to know first.
 const DESCRIPTION: &str = "\
 The messages of Florin, an event-sourced wallet ledger, on NATS JetStream. Amounts are decimals as \
-strings, in the scale of their currency.\n\n\
+strings, in the scale of their currency; what comes in may have numbers, which are read from their \
+text.\n\n\
 Headers are those of CloudEvents 1.0 in binary mode. Each message is also committed as a JSON Schema of \
 its own, in `adapters/contracts`, and stays compatible with it: fields are added, and none is removed or \
 changed.";

@@ -14,7 +14,7 @@ use crate::intake::contract::{
     TransactionCompleted, TransactionFailed, TransactionFinalized, TransactionKind, USER_SIGNUP,
     UserSignup,
 };
-use crate::intake::publisher::{SOURCE, told};
+use crate::intake::outcomes::{SOURCE, told};
 use crate::nats::stream::{INTAKE, OUTCOMES};
 
 const SIGNUP_TEXT: &str = "\
@@ -88,7 +88,7 @@ pub(super) fn outcomes(generator: &mut SchemaGenerator) -> Result<Channel, serde
         subject: TRANSACTION_FINALIZED.to_owned(),
         headers: headers(),
         payload: TransactionFinalized::json_schema(generator),
-        example: example(&told(&outcome))?,
+        example: example(&told(&outcome, 41))?,
     };
     let (key, title) = ("transactionFinalized", "Outcomes");
     Ok(channel(key, title, FINALIZED_TEXT, TRANSACTION_FINALIZED, Way::Out, message))
@@ -133,15 +133,20 @@ fn headers() -> Vec<Header> {
     vec![
         text("Nats-Msg-Id", "As ce-id.", "^[!-~]+$"),
         text(
+            "Nats-Expected-Last-Sequence",
+            "Where the stream had to end when it was published; of no use to readers.",
+            "^[0-9]+$",
+        ),
+        text(
             "ce-id",
-            "`<transactionId>:<status>`: the same, however often it is published.",
+            "`<transactionId>:<status>`, percent-encoded: the same, however often it is published.",
             "^[!-~]+:(Completed|Failed)$",
         ),
         fixed("ce-specversion", "The version of CloudEvents.", "1.0"),
         fixed("content-type", "What the payload is.", "application/json"),
         fixed("ce-source", "What tells it.", SOURCE),
         fixed("ce-type", "What it is.", TRANSACTION_FINALIZED),
-        text("ce-subject", "Which transaction.", "^transaction/[!-~]+$"),
+        text("ce-subject", "Which transaction, percent-encoded.", "^transaction/[!-~]+$"),
         text("ce-time", "When it came to be: RFC 3339 in UTC, with microseconds.", TIME),
     ]
 }

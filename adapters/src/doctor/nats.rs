@@ -111,7 +111,7 @@ fn wanted(stream: Stream, found: &Config, ledger: &StreamSettings) -> StreamSett
             (operations::publisher::MAX_BYTES, operations::publisher::DUPLICATE_WINDOW)
         }
         name if name == OUTCOMES.name => {
-            (intake::publisher::MAX_BYTES, intake::publisher::DUPLICATE_WINDOW)
+            (intake::outcomes::MAX_BYTES, intake::outcomes::DUPLICATE_WINDOW)
         }
         _ => (outbox::MAX_BYTES, outbox::DUPLICATE_WINDOW),
     };

@@ -49,6 +49,7 @@ pub(super) enum Code {
     RequestInProgress,
     AlertDecided,
     DeadLetterSettled,
+    DeadLetterBegun,
     UnreadableEvent,
     StatementIncomplete,
     VersionMismatch,
@@ -118,6 +119,7 @@ impl Code {
             Self::RequestInProgress => (409, "request-in-progress", "Request in progress"),
             Self::AlertDecided => (409, "alert-decided", "Alert decided"),
             Self::DeadLetterSettled => (409, "dead-letter-settled", "Dead letter settled"),
+            Self::DeadLetterBegun => (409, "dead-letter-begun", "Dead letter begun"),
             Self::UnreadableEvent => (409, "unreadable-event", "Unreadable event"),
             Self::StatementIncomplete => (409, "statement-incomplete", "Statement incomplete"),
             Self::VersionMismatch => (412, "version-mismatch", "Version mismatch"),
@@ -213,6 +215,7 @@ impl From<&DeskError> for Code {
         match error {
             DeskError::NotFound(_) => Self::DeadLetterNotFound,
             DeskError::Settled(_) => Self::DeadLetterSettled,
+            DeskError::Begun(_) => Self::DeadLetterBegun,
             DeskError::Away(_) => Self::Unavailable,
         }
     }
@@ -303,6 +306,7 @@ mod tests {
             reason: Some("written by mistake".to_owned()),
         };
         for (error, expected) in [
+            (DeskError::Begun(id.clone()), (409, "dead-letter-begun")),
             (DeskError::NotFound(id), (404, "dead-letter-not-found")),
             (DeskError::Settled(letter.into()), (409, "dead-letter-settled")),
             (DeskError::Away("gone".into()), (503, "unavailable")),

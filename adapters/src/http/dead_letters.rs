@@ -236,6 +236,12 @@ impl From<DeskError> for Problem {
             )
             .with("deadLetterId", Member::Text(id.to_string())),
             DeskError::Settled(letter) => settled(code, &letter),
+            DeskError::Begun(id) => Self::new(
+                code,
+                "What the message of this dead letter asks for may have been begun, so it cannot be \
+                 decided that it never does anything. Mend what it waits for, and replay it.",
+            )
+            .with("deadLetterId", Member::Text(id.to_string())),
             DeskError::Away(error) => {
                 tracing::warn!(target: "http", %error, "dead letters cannot be reached");
                 Self::unavailable()

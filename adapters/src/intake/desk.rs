@@ -12,6 +12,7 @@ use super::read::TransactionRef;
 use super::row::Row;
 use super::step::Step;
 use super::store::{self, Notes};
+use super::taken::{Fate, Taken};
 use super::{ACK_WAIT, Patience, Settings};
 use crate::postgres::patience;
 
@@ -75,16 +76,27 @@ impl Desk {
         }
     }
 
-    /// Notes that replayed messages have been dealt with; says whether it could.
-    pub(super) async fn dealt_with(&self, letters: &[String]) -> bool {
+    /// Notes what became of replayed messages, so that they are not sent again, or not yet; says whether
+    /// it could. Those that are in a letter again were noted with that.
+    pub(super) async fn noted(&self, batch: &[Taken], fates: &[Fate]) -> bool {
+        let (mut done, mut waiting) = (Vec::new(), Vec::new());
+        for (taken, fate) in batch.iter().zip(fates) {
+            let Some(letter) = &taken.letter else { continue };
+            match fate {
+                Fate::Done => done.push(letter.clone()),
+                Fate::Later(wait) => waiting.push((letter.clone(), *wait)),
+                Fate::Aside => {}
+            }
+        }
         let mut patience = patience("noted");
-        loop {
-            match letters::dealt_with(&self.pool, letters).await {
+        while !(done.is_empty() && waiting.is_empty()) {
+            match letters::note(&self.pool, &done, &waiting).await {
                 Ok(()) => return true,
                 Err(error) if patience.has_ended(&error).await => return false,
                 Err(_) => {}
             }
         }
+        true
     }
 }
 

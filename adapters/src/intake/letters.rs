@@ -2,7 +2,12 @@
 //! They are listed with all others; here is how they are written, and what is decided about them.
 //!
 //! A letter that is replayed goes back into the stream, as its message was kept, and is then dealt with
-//! as any other. It is sent again until it has been: it names its letter in the header [`HEADER`].
+//! as any other. It is sent again until it has been: it names its letter in the header [`HEADER`]. Also
+//! without a replay the letter of a transaction is settled when that comes to its end.
+//!
+//! The row of a transaction is locked before its letter, here as in [`super::store`].
+
+use std::time::Duration;
 
 use florin_projections::dead_letters::{DeadLetter, INTAKE};
 use florin_projections::outbox;
@@ -16,6 +21,7 @@ use super::contract::{
     TransactionKind, USER_SIGNUP,
 };
 use super::read::{Instruction, TransactionRef};
+use super::replays::REPUBLISH_AFTER;
 use super::row::Row;
 use crate::hex::hex;
 
@@ -196,15 +202,26 @@ pub(super) async fn set_aside(
     .map(drop)
 }
 
-/// Notes that replayed messages have been dealt with: they need not be sent again.
-pub(super) async fn dealt_with(
+/// Notes what became of replayed messages: those that are done are not sent again, and those that wait
+/// come again by themselves after these times, and are not sent a second time until then.
+pub(super) async fn note(
     executor: impl PgExecutor<'_>,
-    identities: &[String],
+    done: &[String],
+    waiting: &[(String, Duration)],
 ) -> Result<(), sqlx::Error> {
     let statement = "
-        UPDATE intake_letters SET publish_at = NULL, updated_at = now()
-         WHERE identity = ANY ($1) AND publish_at IS NOT NULL";
-    sqlx::query(statement).bind(identities).execute(executor).await.map(drop)
+        UPDATE intake_letters l SET updated_at = now(),
+               publish_at = CASE WHEN n.wait IS NOT NULL THEN greatest(l.publish_at, now() + n.wait) END
+          FROM (SELECT unnest($1::text[]) AS identity, NULL::interval AS wait
+                UNION ALL SELECT * FROM unnest($2::text[], $3::interval[])) AS n
+         WHERE l.identity = n.identity AND l.publish_at IS NOT NULL";
+    sqlx::query(statement)
+        .bind(done)
+        .bind(waiting.iter().map(|(identity, _)| &**identity).collect::<Vec<_>>())
+        .bind(waiting.iter().map(|(_, wait)| *wait + REPUBLISH_AFTER).collect::<Vec<_>>())
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// Sends a message once more, and lets its transaction be tried anew; says whether there was one to send.
@@ -213,9 +230,12 @@ pub(super) async fn dealt_with(
 /// When Postgres is away.
 pub async fn replay(pool: &PgPool, letter: u64) -> Result<bool, sqlx::Error> {
     let statement = "
-        WITH queued AS (
+        WITH mine AS (
+          SELECT t.transaction_id FROM intake_transactions t
+            JOIN intake_letters l USING (transaction_id) WHERE l.letter = $1 FOR UPDATE OF t),
+        queued AS (
           UPDATE intake_letters SET state = 'replayed', publish_at = now(), updated_at = now()
-           WHERE letter = $1 AND state = 'open'
+           WHERE letter = $1 AND state = 'open' AND (SELECT count(*) FROM mine) >= 0
           RETURNING transaction_id),
         again AS (
           UPDATE intake_transactions t
@@ -228,8 +248,19 @@ pub async fn replay(pool: &PgPool, letter: u64) -> Result<bool, sqlx::Error> {
     Ok(query.fetch_optional(pool).await?.is_some())
 }
 
-/// Decides that a message never does anything; says whether that was open. A transaction of which
-/// nothing was begun has failed by that, and its services are told so.
+/// What became of the decision that a message never does anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discarded {
+    /// It counts.
+    Done,
+    /// There was nothing left to decide.
+    Settled,
+    /// What the message asks for may have been begun: only a replay brings that to its end.
+    Begun,
+}
+
+/// Decides that a message never does anything. A transaction of which nothing was begun has failed by
+/// that, and its services are told so; one whose money cannot be taken back keeps it.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -238,12 +269,16 @@ pub async fn discard(
     letter: u64,
     by: &str,
     reason: &str,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Discarded, sqlx::Error> {
     let statement = "
-        WITH discarded AS (
+        WITH mine AS (
+          SELECT t.transaction_id, t.state FROM intake_transactions t
+            JOIN intake_letters l USING (transaction_id) WHERE l.letter = $1 FOR UPDATE OF t),
+        discarded AS (
           UPDATE intake_letters
              SET state = 'discarded', decided_by = $2, reason = $3, updated_at = now()
            WHERE letter = $1 AND state = 'open'
+             AND NOT EXISTS (SELECT FROM mine WHERE state IN ('open', 'completed'))
           RETURNING transaction_id),
         failed AS (
           UPDATE intake_transactions t
@@ -254,10 +289,16 @@ pub async fn discard(
         told AS (
           INSERT INTO intake_outcomes (transaction_id, status, reason)
           SELECT transaction_id, 'Failed', $4 FROM failed)
-        SELECT pg_notify($5, '') FROM discarded";
-    let query = sqlx::query(statement).bind(number(letter)).bind(by).bind(reason);
+        SELECT EXISTS (SELECT FROM discarded), pg_notify($5, '') IS NOT NULL,
+               EXISTS (SELECT FROM mine WHERE state IN ('open', 'completed'))";
+    let query = sqlx::query_as(statement).bind(number(letter)).bind(by).bind(reason);
     let query = query.bind(DISCARDED).bind(CHANNEL);
-    Ok(query.fetch_optional(pool).await?.is_some())
+    let (is_done, _, is_begun): (bool, bool, bool) = query.fetch_one(pool).await?;
+    Ok(match (is_done, is_begun) {
+        (true, _) => Discarded::Done,
+        (false, true) => Discarded::Begun,
+        (false, false) => Discarded::Settled,
+    })
 }
 
 /// What other services are told of a transaction whose letter is discarded. The reason that was given

@@ -21,13 +21,15 @@
 //! | `step` | what becomes of it then |
 //! | `store` | the two statements of a batch |
 //! | `letters` | the dead letters: messages that came to nothing |
-//! | `publisher` | tells outcomes, and sends replayed messages, by one process at a time |
+//! | `publisher` | what leaves, by one process at a time: |
+//! | `outcomes` | what other services are told |
+//! | `replays` | letters that are sent again |
 //! | `sweep` | removes what a nats-server that was killed finds again |
 //!
 //! **Each transaction takes effect once**, however often its messages come and whoever dies on the way:
 //! its row and its keys in the ledger are the same each time, and a message is acknowledged when all
 //! that it asks for is committed. **Whichever of completed and failed comes first**, in the end the money
-//! is where it should be: see [`row`]. **One message tells each outcome**, see [`publisher`].
+//! is where it should be: see [`row`]. **One message tells each outcome**, see [`outcomes`].
 //!
 //! What is decided here, where the messages do not say:
 //!
@@ -51,8 +53,10 @@ mod commands;
 pub mod contract;
 mod desk;
 pub mod letters;
+pub(crate) mod outcomes;
 pub mod publisher;
 pub mod read;
+mod replays;
 mod row;
 mod signups;
 mod step;

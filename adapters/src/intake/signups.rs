@@ -48,7 +48,7 @@ impl Desk {
     async fn signup(&self, taken: &Taken) -> (Fate, Option<Draft>) {
         let aside = |kept: Map<String, Value>, why: String| {
             let draft = Draft::of_message(USER_SIGNUP, kept, &taken.place, why);
-            (Fate::Done, Some(draft.in_letter(taken.letter.as_deref())))
+            (Fate::Aside, Some(draft.in_letter(taken.letter.as_deref())))
         };
         let user = match &taken.asked {
             Ok(Asked::Signup(user)) => user,

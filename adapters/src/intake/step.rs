@@ -62,8 +62,8 @@ impl Step {
     /// Its users are waited for, as long as that may take.
     pub(super) fn waited(row: &Row, missing: Missing, patience: &Patience) -> Self {
         match missing {
-            Missing::Unknown(why) => Self::tried(row, why, &patience.users),
-            Missing::Unclear(why) => Self::tried(row, why, &patience.ledger),
+            // The tries count both, so that both have the same bound.
+            Missing::Unknown(why) | Missing::Unclear(why) => Self::tried(row, why, &patience.users),
             Missing::SomebodyElses(why) => Self::aside(row, State::Waiting, why),
         }
     }

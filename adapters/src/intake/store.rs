@@ -41,7 +41,12 @@ ON CONFLICT (transaction_id) DO UPDATE
        state = CASE WHEN t.state = 'waiting' AND t.failure IS NULL AND excluded.state = 'open'
                      AND t.receiver = excluded.receiver
                      AND t.sender IS NOT DISTINCT FROM excluded.sender
-                    THEN 'open' ELSE t.state END
+                    THEN 'open' ELSE t.state END,
+       -- What was waited for has come; the ledger is tried from the beginning.
+       tries = CASE WHEN t.state = 'waiting' AND t.failure IS NULL AND excluded.state = 'open'
+                     AND t.receiver = excluded.receiver
+                     AND t.sender IS NOT DISTINCT FROM excluded.sender
+                    THEN 0 ELSE t.tries END
 RETURNING ";
 
 /// Of each only if the row is as it was when the step was decided. What its movement was stays: the
@@ -63,7 +68,11 @@ WITH mine AS (
   RETURNING t.*, s.status, s.reason
 ), told AS (
   INSERT INTO intake_outcomes (transaction_id, status, reason)
-  SELECT transaction_id, status, reason FROM saved WHERE status IS NOT NULL)
+  SELECT transaction_id, status, reason FROM saved WHERE status IS NOT NULL
+), settled AS (
+  UPDATE intake_letters l SET state = 'replayed', publish_at = NULL, updated_at = now()
+    FROM saved
+   WHERE l.transaction_id = saved.transaction_id AND l.state = 'open' AND saved.status IS NOT NULL)
 SELECT CASE WHEN t.status IS NOT NULL THEN pg_notify($9, '') END, ";
 
 /// Puts on record what the messages ask for; the rows as they are then.

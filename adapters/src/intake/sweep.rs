@@ -4,6 +4,9 @@
 //! removed since it last synced (up to two minutes), and finds it in its files when it comes back, while
 //! its consumers know that it was acknowledged, and never deliver it again. There it would lie for ever,
 //! against the bound of the stream, and with the names in it.
+//!
+//! It may also forget the messages themselves while a consumer knows that it has had them, and then that
+//! consumer would never deliver what comes in their places: it is made anew, and delivers what there is.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -40,12 +43,22 @@ pub(super) async fn run(client: &Client) -> Infallible {
 /// lets consumers of nats-server 2.9 forget what they wait to be acknowledged, and never deliver it again.
 async fn sweep(client: &Client) -> Result<(), Box<dyn Error + Send + Sync>> {
     let stream = jetstream(client.clone()).get_stream(INTAKE.name).await?;
-    let first = stream.cached_info().state.first_sequence;
-    if stream.cached_info().state.messages == 0 {
-        return Ok(());
-    }
+    let (first, last, messages) = {
+        let state = &stream.cached_info().state;
+        (state.first_sequence, state.last_sequence, state.messages)
+    };
     for (consumer, subject) in CONSUMERS {
-        let acknowledged = stream.consumer_info(consumer).await?.ack_floor.stream_sequence;
+        let info = stream.consumer_info(consumer).await?;
+        if info.delivered.stream_sequence > last {
+            // Whoever pulls from it finds it gone, and makes another one.
+            stream.delete_consumer(consumer).await?;
+            tracing::warn!(consumer, last, "NATS has lost what this consumer had: it begins anew");
+            continue;
+        }
+        if messages == 0 {
+            continue;
+        }
+        let acknowledged = info.ack_floor.stream_sequence;
         let (mut next, mut removed) = (first, 0);
         while next <= acknowledged && removed < MAX_SWEPT {
             let found = match stream.get_first_raw_message_by_subject(subject, next).await {

@@ -48,6 +48,8 @@ impl Taken {
 pub(super) enum Fate {
     /// It has been dealt with.
     Done,
+    /// It is in a letter, for operators.
+    Aside,
     /// It is to come again, after so long.
     Later(Duration),
 }
@@ -56,7 +58,7 @@ impl Fate {
     /// As the server is told.
     pub(super) fn answer(self) -> AckKind {
         match self {
-            Self::Done => AckKind::Ack,
+            Self::Done | Self::Aside => AckKind::Ack,
             Self::Later(wait) => AckKind::Nak(Some(wait)),
         }
     }

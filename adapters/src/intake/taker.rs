@@ -121,10 +121,7 @@ impl Taker {
             Kind::Completed | Kind::Failed => self.desk.transactions(&batch).await,
         };
         let Some(fates) = dealt else { return };
-        let replayed = batch.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Done);
-        let replayed: Vec<String> =
-            replayed.filter_map(|(taken, _)| taken.letter.clone()).collect();
-        if !replayed.is_empty() && !self.desk.dealt_with(&replayed).await {
+        if !self.desk.noted(&batch, &fates).await {
             return;
         }
         let answers = messages.iter().zip(fates.into_iter().map(Fate::answer)).collect();

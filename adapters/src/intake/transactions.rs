@@ -54,31 +54,31 @@ impl Desk {
             false => by_id(self.recorded(&notes).await?),
         };
         let heard: Vec<Heard> = batch.iter().map(|taken| heard(taken, &rows)).collect();
-        let late = self.carry_on(rows, &heard, &missing).await?;
+        let fates = self.carry_on(rows, &heard, &missing).await?;
         let fate = |heard: &Heard| match heard {
-            Heard::Aside(_) => Fate::Done,
-            Heard::Follows(id) => late.get(id).copied().map_or(Fate::Done, Fate::Later),
+            Heard::Aside(_) => Fate::Aside,
+            Heard::Follows(id) => fates.get(id).copied().unwrap_or(Fate::Done),
         };
         Some(heard.iter().map(fate).collect())
     }
 
-    /// Takes the steps that follow, and puts letters on record; which transactions are to be looked at
-    /// again, and when.
+    /// Takes the steps that follow, and puts letters on record; what becomes of the messages of those
+    /// transactions that are not as they should be by that.
     async fn carry_on(
         &self,
         mut rows: Rows,
         heard: &[Heard],
         missing: &HashMap<TransactionRef, Missing>,
-    ) -> Option<HashMap<TransactionRef, Duration>> {
+    ) -> Option<HashMap<TransactionRef, Fate>> {
         let mut drafts: Vec<Draft> = heard.iter().filter_map(Heard::draft).cloned().collect();
-        let mut late = HashMap::new();
+        let mut fates = HashMap::new();
         let followed: HashSet<_> = heard.iter().filter_map(Heard::transaction).collect();
         rows.retain(|id, _| followed.contains(id));
         for _ in 0..MAX_STEPS {
             let due = join_all(rows.values().map(|row| self.step(row, missing))).await;
             let steps: Vec<Step> = due.into_iter().flatten().collect();
             if steps.is_empty() && drafts.is_empty() {
-                return Some(late);
+                return Some(fates);
             }
             let mut saved = by_id(self.saved(&steps, &std::mem::take(&mut drafts)).await?);
             rows = Rows::new();
@@ -86,23 +86,24 @@ impl Desk {
                 match (saved.remove(&step.transaction), step.then) {
                     // Somebody else has gone on with it.
                     (None, _) => {
-                        late.insert(step.transaction, LOOK_AGAIN);
+                        fates.insert(step.transaction, Fate::Later(LOOK_AGAIN));
                     }
                     (Some(row), Then::Look) => {
                         rows.insert(step.transaction, row);
                     }
                     (Some(row), Then::Later) => {
-                        late.insert(step.transaction, self.wait(&row));
+                        fates.insert(step.transaction, Fate::Later(self.wait(&row)));
                     }
                     (Some(_), Then::Aside) => {
                         let (id, why) = (step.transaction, step.error);
                         tracing::warn!(transaction = %id, why, "a transaction is set aside");
+                        fates.insert(id, Fate::Aside);
                     }
                 }
             }
         }
-        late.extend(rows.into_keys().map(|id| (id, LOOK_AGAIN)));
-        Some(late)
+        fates.extend(rows.into_keys().map(|id| (id, Fate::Later(LOOK_AGAIN))));
+        Some(fates)
     }
 
     /// How long it waits after it came to nothing once more.

@@ -10,12 +10,12 @@
 //! are what is to be published. To be run by one process at a time: a second one would publish
 //! everything twice, which is a waste and no more.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::jetstream::context::{CreateStreamError, PublishError};
+use async_nats::jetstream::context::{CreateStreamError, GetStreamError, PublishError};
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -57,6 +57,8 @@ pub(crate) enum Trouble {
     PostgresAway(#[from] sqlx::Error),
     #[error("the stream cannot be had: {0}")]
     Stream(#[from] CreateStreamError),
+    #[error("the stream cannot be looked at: {0}")]
+    Look(#[from] GetStreamError),
     #[error("JetStream does not take {id}: {cause}")]
     Publish {
         id: String,
@@ -77,8 +79,8 @@ pub(crate) struct Message {
 /// What came of a batch.
 #[derive(Default)]
 pub(crate) struct Sent {
-    /// The ids that are acknowledged.
-    pub(crate) acknowledged: HashSet<String>,
+    /// The ids that are acknowledged, each with its place in the stream.
+    pub(crate) acknowledged: HashMap<String, u64>,
     /// Why the others are not.
     pub(crate) trouble: Option<Trouble>,
 }
@@ -163,10 +165,10 @@ impl Courier {
                 }
             }
         }
-        let mut acknowledged = HashSet::with_capacity(acknowledgements.len());
+        let mut acknowledged = HashMap::with_capacity(acknowledgements.len());
         for (id, answer) in join_all(acknowledgements).await {
             match answer {
-                Ok(_) => drop(acknowledged.insert(id)),
+                Ok(taken) => drop(acknowledged.insert(id, taken.sequence)),
                 Err(cause) => trouble = Some(Trouble::Publish { id, cause }),
             }
         }

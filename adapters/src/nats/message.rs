@@ -232,7 +232,7 @@ fn aggregate(subject: &str) -> Option<(&'static str, &str)> {
     }
 }
 
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, &TEXT).to_string()
 }
 

@@ -135,7 +135,7 @@ async fn send(courier: &Courier, mut notices: Vec<Message>) -> Result<Sent, Trou
     let sent = courier.send(notices).await;
     Ok(Sent {
         old: on_record.into_iter().collect(),
-        new: sent.acknowledged.into_iter().collect(),
+        new: sent.acknowledged.into_keys().collect(),
         trouble: sent.trouble,
     })
 }

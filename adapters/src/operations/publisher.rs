@@ -86,7 +86,7 @@ impl Errand for Operations {
         let due: Vec<Due> = query.fetch_all(courier.pool()).await?;
         let Sent { acknowledged, trouble } = courier.send(due.iter().map(message).collect()).await;
         let Some(trouble) = trouble else { return Ok(due.len() >= BATCH as usize) };
-        let unsent = due.iter().filter(|due| !acknowledged.contains(&message_id(due)));
+        let unsent = due.iter().filter(|due| !acknowledged.contains_key(&message_id(due)));
         let unsent: Vec<Uuid> = unsent.map(|(id, ..)| *id).collect();
         sqlx::query(PUT_BACK).bind(unsent).execute(courier.pool()).await?;
         Err(trouble)

@@ -42,8 +42,8 @@ const MAX_CONNECTIONS: u32 = 16;
 /// claimed and saved.
 const CARRIER_CONNECTIONS: u32 = 4;
 
-/// How many connections the intake has: two to publish, and the others to record and save batches.
-const INTAKE_CONNECTIONS: u32 = 6;
+/// How many connections the intake has: three to publish, and the others to record and save batches.
+const INTAKE_CONNECTIONS: u32 = 7;
 
 /// What a worker needs.
 pub struct Parts {

@@ -1,6 +1,7 @@
 //! Messages that cannot be followed, or not now: they wait, become dead letters, and are replayed or
 //! discarded.
 
+use chrono::{DateTime, Utc};
 use florin_adapters::intake::{Patience, Settings};
 use florin_adapters::operations::Retries;
 use florin_tests::ask::{freeze, id, request, unfreeze};
@@ -8,6 +9,7 @@ use florin_tests::process::run;
 use florin_tests::store::{Store, eventually};
 use futures::StreamExt;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 
 use super::{FEW, REASON, TakingIn, completed, failed, impatient};
 
@@ -142,6 +144,118 @@ async fn what_is_discarded_has_failed_and_stays_so() {
     assert_eq!(taking.upstream.told().await.len(), 1);
     let letter = taking.letter("discarded").await;
     assert_eq!((&letter["decidedBy"], &letter["reason"]), (&json!("olga"), &json!("a test")));
+    taking.finish().await;
+}
+
+/// Also by a message that comes again after its letter was written.
+#[tokio::test]
+async fn the_letter_of_a_transaction_that_comes_to_its_end_is_settled() {
+    let taking = TakingIn::start(1).await;
+    for (transaction, user) in [("t-1", "late"), ("t-2", "never")] {
+        taking.upstream.top_up(transaction, user, 5).await;
+    }
+    eventually("there are two letters", async || {
+        let letters = taking.letters().await;
+        if letters.len() == 2 { Ok(()) } else { Err(letters) }
+    })
+    .await;
+    taking.upstream.is_dealt_with().await;
+    taking.users(&["late"]).await;
+    taking.upstream.top_up("t-1", "late", 5).await;
+    assert_eq!(taking.upstream.hears("t-1", 1).await, [completed()]);
+    taking.upstream.fail("t-2", "TopUp").await;
+    assert_eq!(taking.upstream.hears("t-2", 1).await, [failed(REASON)]);
+    let decision = json!({ "by": "olga", "reason": "a test" });
+    for letter in taking.letters().await {
+        assert_eq!(letter["state"], "replayed", "{letter}");
+        let path = format!("/dead-letters/{}/discard", letter["id"].as_str().unwrap());
+        let late = taking.service.post(&path, decision.clone()).await;
+        late.expect_problem(409, "dead-letter-settled");
+    }
+    assert_eq!(taking.balance("late").await, "5.00");
+    taking.finish().await;
+}
+
+/// Its money may have moved already, or move when its message comes again: that it never does anything is
+/// not for operators to say.
+#[tokio::test]
+async fn what_may_have_been_begun_is_not_discarded() {
+    let taking = TakingIn::start(1).await;
+    taking.upstream.top_up("t-1", "late", 5).await;
+    let letter = taking.letter("open").await;
+    taking.upstream.is_dealt_with().await;
+    let decision = json!({ "by": "olga", "reason": "a test" });
+    let path = format!("/dead-letters/{}/discard", letter["id"].as_str().unwrap());
+    for state in ["open", "completed"] {
+        let state = format!("UPDATE intake_transactions SET state = '{state}'");
+        sqlx::raw_sql(&state).execute(taking.pool()).await.unwrap();
+        let begun = taking.service.post(&path, decision.clone()).await;
+        begun.expect_problem(409, "dead-letter-begun");
+        assert_eq!(taking.letter("open").await["id"], letter["id"]);
+    }
+    sqlx::raw_sql("UPDATE intake_transactions SET state = 'open'")
+        .execute(taking.pool())
+        .await
+        .unwrap();
+    taking.users(&["late"]).await;
+    taking.replay(&letter).await;
+    assert_eq!(taking.upstream.hears("t-1", 1).await, [completed()]);
+    assert_eq!(taking.balance("late").await, "5.00");
+    taking.finish().await;
+}
+
+/// Else each of its copies would count as one more attempt.
+#[tokio::test]
+async fn a_replayed_message_that_waits_in_the_stream_is_not_sent_a_second_time() {
+    let taking = TakingIn::start(1).await;
+    taking.upstream.top_up("t-1", "late", 5).await;
+    let letter = taking.letter("open").await;
+    taking.upstream.is_dealt_with().await;
+    let sent = async || {
+        let sent = "SELECT publications, publish_at FROM intake_letters";
+        let sent: (i32, Option<DateTime<Utc>>) =
+            sqlx::query_as(sent).fetch_one(taking.pool()).await.unwrap();
+        sent
+    };
+    taking.replay(&letter).await;
+    let (_, first) = eventually("it is sent", async || match sent().await {
+        (1, Some(at)) => Ok((1, at)),
+        sent => Err(sent),
+    })
+    .await;
+    eventually("it is put off while it waits", async || match sent().await {
+        (1, Some(at)) if at > first => Ok(()),
+        sent => Err(sent),
+    })
+    .await;
+    taking.finish().await;
+}
+
+/// How long a user was waited for is no reason to be less patient with the ledger.
+#[tokio::test]
+async fn the_ledger_is_tried_as_often_however_long_the_user_was_waited_for() {
+    let patience = Patience { users: LONG, ledger: FEW };
+    let taking = TakingIn::with(1, Settings { patience, ..impatient() }).await;
+    taking.upstream.top_up("t-1", "late", 5).await;
+    eventually("its user is waited for", async || {
+        let tries = "SELECT tries FROM intake_transactions";
+        let tries: Option<i32> =
+            sqlx::query_scalar(tries).fetch_optional(taking.pool()).await.unwrap();
+        if tries > Some(8) { Ok(()) } else { Err(tries) }
+    })
+    .await;
+    let least = "
+        CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF NEW.state <> 'waiting' AND NEW.tries > 1 THEN RAISE 'it had % tries', NEW.tries; END IF;
+          RETURN NEW;
+        END $$;
+        CREATE TRIGGER never BEFORE UPDATE ON intake_transactions FOR EACH ROW EXECUTE FUNCTION never()";
+    let Store::Postgres(_, urls) = taking.service.store() else { panic!("it is in Postgres") };
+    let mut admin = PgConnection::connect(&urls.admin).await.unwrap();
+    sqlx::raw_sql(least).execute(&mut admin).await.unwrap();
+    taking.users(&["late"]).await;
+    assert_eq!(taking.upstream.hears("t-1", 1).await, [completed()]);
+    drop(admin);
     taking.finish().await;
 }
 

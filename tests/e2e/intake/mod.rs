@@ -6,6 +6,7 @@
 mod crashes;
 mod letters;
 mod load;
+mod outcomes;
 mod privacy;
 mod signups;
 mod transactions;

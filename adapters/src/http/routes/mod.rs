@@ -148,7 +148,7 @@ pub(super) fn table() -> Vec<Row> {
         row(
             routes!(discard_dead_letter::post),
             OPS,
-            &[BODY, LETTER, DECISION, &[Code::DeadLetterSettled]],
+            &[BODY, LETTER, DECISION, &[Code::DeadLetterSettled, Code::DeadLetterBegun]],
         ),
         row(routes!(list_calls::get), OPS, &[&[Code::InvalidParameter]]),
         row(routes!(get_call::get), OPS, &[CALL]),

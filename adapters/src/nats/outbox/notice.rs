@@ -100,25 +100,26 @@ struct Event {
 pub(crate) struct LetterBody<'a> {
     /// `<projection>:<partition>:<position>`, by which the API knows it.
     id: String,
-    /// The read model that could not apply the event; `operations` for an operation.
+    /// The read model that could not apply the event; `operations` for an operation, `intake` for a
+    /// message of another service.
     projection: &'a str,
     /// Where the event lies.
     partition: u32,
-    /// Where the event is; of an operation, the number of its letter.
+    /// Where the event is; of an operation or a message, the number of its letter.
     position: u64,
     /// The wallet that stands still for it.
     wallet_id: Option<&'a str>,
-    /// `Wallet` or `Transfer`; `Operation` for an operation.
+    /// `Wallet` or `Transfer`; `Operation`, `Message`.
     aggregate_type: &'a str,
-    /// The wallet, the transfer or the operation.
+    /// The wallet, the transfer or the operation; the user or the transaction that a message is about.
     aggregate_id: &'a str,
     /// The number of the event in that.
     sequence: u64,
-    /// What the event says it is; of an operation, its command.
+    /// What the event says it is; of an operation, its command; of a message, its subject.
     event_type: &'a str,
     /// The version of its shape.
     event_version: &'a str,
-    /// The event as it is stored; of an operation, its command.
+    /// The event as it is stored; of an operation, its command; of a message, what is kept of it.
     payload: Value,
     /// What is stored with it.
     metadata: Value,
