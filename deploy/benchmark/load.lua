@@ -1,6 +1,6 @@
 -- The requests of one wrk run, each a new command under a key of its own.
 --
---   wrk … -s load.lua URL -- deposits|transfers|touch|reads|bulk-N|atomic-N WALLETS SEED \
+--   wrk … -s load.lua URL -- deposits|transfers|touch|reads|mixed|bulk-N|atomic-N WALLETS SEED \
 --     keys|no-keys [RATE]
 --
 --   deposits   of 1.00, each to one of the wallets by chance
@@ -9,6 +9,8 @@
 --   atomic-N   the same, all or none
 --   touch      deposits of 1.00 to every wallet by turns
 --   reads      no commands at all: each asks for one of the wallets by chance
+--   mixed      of a hundred requests 30 deposits of 1.00, 20 withdrawals of 0.01, 20 transfers, and
+--              reads: 15 wallets, 10 first pages of a history, 5 stats
 --
 -- With a rate, so many requests a second are due at equal distances, each as soon as a connection
 -- is free; those that are late are sent then and not dropped. Without one, a connection sends its
@@ -47,6 +49,10 @@ local function deposit(number)
   return post(id(number), "/deposit", '{"amount":"1.00","currency":"USD"' .. key() .. "}")
 end
 
+local function get(rest)
+  return "GET /wallets/" .. id(random(1, wallets)) .. rest .. rest_of_get
+end
+
 local function two()
   local from, to = random(1, wallets), random(1, wallets - 1)
   if to >= from then to = to + 1 end
@@ -64,7 +70,13 @@ local function bulk(frame, key_of_each)
   return "POST /bulk" .. rest_of_head .. #body .. "\r\n\r\n" .. body
 end
 
-local requests = {
+local function withdrawal()
+  local body = '{"amount":"0.01","currency":"USD"' .. key() .. "}"
+  return post(id(random(1, wallets)), "/withdraw", body)
+end
+
+local requests
+requests = {
   deposits = function() return deposit(random(1, wallets)) end,
   touch = function()
     next_wallet = next_wallet % wallets + 1
@@ -79,8 +91,15 @@ local requests = {
   atomic = function()
     return bulk('"atomic":true' .. key() .. ",", function() return "" end)
   end,
-  reads = function()
-    return "GET /wallets/" .. id(random(1, wallets)) .. rest_of_get
+  reads = function() return get("") end,
+  mixed = function()
+    local dice = random(1, 100)
+    if dice <= 30 then return requests.deposits() end
+    if dice <= 50 then return withdrawal() end
+    if dice <= 70 then return requests.transfers() end
+    if dice <= 85 then return get("") end
+    if dice <= 95 then return get("/history") end
+    return get("/stats")
   end,
 }
 
