@@ -10,6 +10,7 @@ mod dead_letters;
 mod doctor;
 mod fraud;
 mod generations;
+mod health;
 mod http;
 mod intake;
 mod journal;

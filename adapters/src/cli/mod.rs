@@ -22,6 +22,7 @@ mod doctor;
 mod events;
 mod export;
 mod fraud;
+mod health;
 mod history;
 mod import;
 mod migrate;
@@ -92,6 +93,8 @@ enum Verb {
     Snapshot(snapshot::SnapshotArgs),
     /// Look for what is wrong with a deployment, and say how it is mended.
     Doctor(doctor::DoctorArgs),
+    /// Ask a running service whether it is ready, as a probe does.
+    Health(health::HealthArgs),
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -129,6 +132,7 @@ pub async fn run() -> ExitCode {
         Verb::Import(args) => import::run(&args).await,
         Verb::Snapshot(args) => snapshot::run(&args).await,
         Verb::Doctor(args) => doctor::run(&args).await,
+        Verb::Health(args) => health::run(&args).await,
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::AsyncApi(args) => asyncapi::run(&args),
         Verb::Token(args) => token::run(args),
