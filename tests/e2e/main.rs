@@ -17,6 +17,7 @@ mod journal;
 mod ledger;
 mod live;
 mod operations;
+mod packaging;
 mod past;
 mod pipeline;
 mod private_servers;
