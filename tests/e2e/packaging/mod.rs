@@ -4,6 +4,7 @@
 mod compose;
 mod image;
 mod servers;
+mod units;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
