@@ -4,8 +4,10 @@
 mod compose;
 mod hooks;
 mod image;
+mod licences;
 mod servers;
 mod units;
+mod workflows;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
