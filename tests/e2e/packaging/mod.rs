@@ -2,6 +2,7 @@
 //! what it is made of. Nothing here needs a container engine or a running systemd.
 
 mod compose;
+mod documents;
 mod hooks;
 mod image;
 mod licences;
