@@ -179,7 +179,7 @@ const BREAKS: [(&str, &str, &str, &str, &str, &str); 14] = [
     (
         "INSERT INTO _sqlx_migrations VALUES (9999, 'later', now(), true, '\\x00', 1)",
         "migrations",
-        "warning",
+        "problem",
         "[9999] are of a newer program",
         "upgrade",
         "DELETE FROM _sqlx_migrations WHERE version = 9999",

@@ -6,6 +6,7 @@ mod archive;
 mod auth;
 mod chaos;
 mod contracts;
+mod database;
 mod dead_letters;
 mod doctor;
 mod fraud;

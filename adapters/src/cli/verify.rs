@@ -101,7 +101,12 @@ pub(super) async fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let journal = PostgresJournal::open_as_is(&args.database.database_url).await;
     let journal = journal.map_err(|error| match error {
         OpenError::Away(_) => Failure::from(NotProved(error.into())),
-        OpenError::Url(_) | OpenError::NotMigrated | OpenError::Partitions(_) => error.into(),
+        OpenError::Url(_)
+        | OpenError::NotMigrated
+        | OpenError::Newer(_)
+        | OpenError::Other(_)
+        | OpenError::Forbidden
+        | OpenError::Partitions(_) => error.into(),
     })?;
     let proved = prove(args, &journal, checkpoint).await?;
     proved.print(args.output)?;

@@ -1,12 +1,9 @@
 //! The schema: whether it is this program's, and whether it still keeps its laws.
 
-use std::collections::BTreeMap;
-
 use sqlx::PgConnection;
-use sqlx::migrate::Migration;
 
 use super::Finding;
-use crate::postgres::migrations;
+use crate::postgres::schema::{self, Schema};
 
 /// The triggers that keep history as it is, and their tables.
 const TRIGGERS: [(&str, &str); 2] =
@@ -22,54 +19,24 @@ pub(super) async fn examine(connection: &mut PgConnection) -> Result<Vec<Finding
 }
 
 async fn applied(connection: &mut PgConnection) -> Result<Finding, sqlx::Error> {
-    let there: Option<String> = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text")
-        .fetch_one(&mut *connection)
-        .await?;
-    if there.is_none() {
-        return Ok(Finding::problem("migrations", "there is no ledger", "run `florin migrate`"));
-    }
-    let rows: Vec<(i64, Vec<u8>, bool)> =
-        sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version")
-            .fetch_all(connection)
-            .await?;
-    Ok(compare(migrations(), rows))
-}
-
-fn compare<'m>(
-    ours: impl Iterator<Item = &'m Migration>,
-    applied: Vec<(i64, Vec<u8>, bool)>,
-) -> Finding {
     const CHECK: &str = "migrations";
-    let mut theirs: BTreeMap<i64, (Vec<u8>, bool)> = applied
-        .into_iter()
-        .map(|(version, checksum, success)| (version, (checksum, success)))
-        .collect();
-    let (mut missing, mut other, mut count) = (Vec::new(), Vec::new(), 0);
-    for migration in ours {
-        count += 1;
-        match theirs.remove(&migration.version) {
-            Some((checksum, true)) if *checksum == *migration.checksum => {}
-            Some(_) => other.push(migration.version),
-            None => missing.push(migration.version),
+    Ok(match schema::of(connection).await? {
+        Schema::Same(count) => Finding::ok(CHECK, format!("all {count} are applied")),
+        Schema::Nothing => Finding::problem(CHECK, "there is no ledger", "run `florin migrate`"),
+        Schema::Older(versions) => {
+            Finding::problem(CHECK, format!("{versions:?} are missing"), "run `florin migrate`")
         }
-    }
-    let newer: Vec<i64> = theirs.into_keys().collect();
-    match () {
-        () if !other.is_empty() => Finding::problem(
+        Schema::Newer(versions) => Finding::problem(
             CHECK,
-            format!("{other:?} are not those of this program, or failed"),
-            "run the program that migrated this database, or restore the database",
-        ),
-        () if !missing.is_empty() => {
-            Finding::problem(CHECK, format!("{missing:?} are missing"), "run `florin migrate`")
-        }
-        () if !newer.is_empty() => Finding::warning(
-            CHECK,
-            format!("{newer:?} are of a newer program"),
+            format!("{versions:?} are of a newer program"),
             "upgrade this program to the version that migrated the database",
         ),
-        () => Finding::ok(CHECK, format!("all {count} are applied")),
-    }
+        Schema::Other(versions) => Finding::problem(
+            CHECK,
+            format!("{versions:?} are not those of this program, or failed"),
+            "run the program that migrated this database, or restore the database",
+        ),
+    })
 }
 
 async fn enabled(
@@ -119,34 +86,4 @@ async fn no_debts(connection: &mut PgConnection) -> Result<Finding, sqlx::Error>
             "add it as migration 1 does, then `florin verify`",
         ),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::State;
-    use super::*;
-
-    type Applied = (i64, Vec<u8>, bool);
-
-    fn applied() -> Vec<Applied> {
-        migrations().map(|of| (of.version, of.checksum.to_vec(), true)).collect()
-    }
-
-    #[test]
-    fn what_was_migrated_is_compared_with_what_this_program_has() {
-        assert_eq!(compare(migrations(), applied()).state, State::Ok);
-        let mut newer = applied();
-        newer.push((9_999, vec![1], true));
-        let found = compare(migrations(), newer);
-        assert_eq!((found.state, &*found.found), (State::Warning, "[9999] are of a newer program"));
-        let mut older = applied();
-        older.pop();
-        assert_eq!(compare(migrations(), older).fix.as_deref(), Some("run `florin migrate`"));
-        let harms: [fn(&mut Applied); 2] = [|of| of.1[0] ^= 1, |of| of.2 = false];
-        for harm in harms {
-            let mut other = applied();
-            harm(&mut other[0]);
-            assert_eq!(compare(migrations(), other).state, State::Problem);
-        }
-    }
 }

@@ -12,15 +12,18 @@ use florin_domain::upcast::upcasters;
 use florin_domain::{Refusal, Transfer, TransferId, WalletId};
 use postgres_es::PostgresEventRepository;
 use sqlx::PgConnection;
-use sqlx::migrate::Migrate;
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use thiserror::Error;
 
 use super::connect::{ConnectError, connect, options};
 use super::load::{self, SNAPSHOT_SHAPE};
-use super::migrate::{MIGRATOR, MigrateError};
+use super::migrate::MigrateError;
 use super::partition::PostgresPartition;
 use super::row::{column, read_error, signed, unsigned};
+use super::schema::{self, Schema};
+
+/// What Postgres says to who has no right.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// The journal of a ledger in Postgres.
 #[derive(Clone)]
@@ -42,6 +45,21 @@ pub enum OpenError {
     /// The schema is older than this version, or not there.
     #[error("the database is not migrated to this version: run `florin migrate`")]
     NotMigrated,
+    /// The schema is newer than this version, which does not know what its rows mean.
+    #[error(
+        "the database was migrated by a newer Florin: migrations {0:?} are not known to this one. Run \
+         the version that migrated it, or a newer one"
+    )]
+    Newer(Vec<i64>),
+    /// The schema is another one under the same numbers.
+    #[error(
+        "the database was migrated by another program: migrations {0:?} are not those of this one. Run \
+         the program that migrated it, or restore the database"
+    )]
+    Other(Vec<i64>),
+    /// The role may not even see what is migrated.
+    #[error("the role of DATABASE_URL has no right to the ledger: GRANT florin_service TO it")]
+    Forbidden,
     /// Asked for another number of partitions than the ledger has.
     #[error(transparent)]
     Partitions(#[from] MigrateError),
@@ -91,7 +109,7 @@ impl PostgresJournal {
     }
 }
 
-/// Every migration of this version is applied, and is what was applied.
+/// The schema is that of this version.
 async fn check_schema(pool: &PgPool) -> Result<(), OpenError> {
     let mut connection = pool.acquire().await.map_err(OpenError::Away)?;
     check_schema_of(&mut connection).await
@@ -99,17 +117,19 @@ async fn check_schema(pool: &PgPool) -> Result<(), OpenError> {
 
 /// The same by a connection that is there.
 pub(super) async fn check_schema_of(connection: &mut PgConnection) -> Result<(), OpenError> {
-    // Without the table, or the right to read it, nobody has migrated.
-    let applied = connection.list_applied_migrations().await.map_err(|_| OpenError::NotMigrated)?;
-    let is_applied = |migration: &sqlx::migrate::Migration| {
-        applied
-            .iter()
-            .any(|done| done.version == migration.version && done.checksum == migration.checksum)
-    };
-    match MIGRATOR.iter().all(is_applied) {
-        true => Ok(()),
-        false => Err(OpenError::NotMigrated),
+    match schema::of(connection).await {
+        Ok(Schema::Same(_)) => Ok(()),
+        Ok(Schema::Nothing | Schema::Older(_)) => Err(OpenError::NotMigrated),
+        Ok(Schema::Newer(versions)) => Err(OpenError::Newer(versions)),
+        Ok(Schema::Other(versions)) => Err(OpenError::Other(versions)),
+        Err(error) if is_forbidden(&error) => Err(OpenError::Forbidden),
+        Err(error) => Err(OpenError::Away(error)),
     }
+}
+
+fn is_forbidden(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|database| database.code());
+    code.as_deref() == Some(INSUFFICIENT_PRIVILEGE)
 }
 
 #[async_trait]

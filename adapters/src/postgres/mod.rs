@@ -3,6 +3,7 @@
 //! | file | does |
 //! |---|---|
 //! | `migrate` | creates and upgrades the schema, and the partitions of a new ledger |
+//! | `schema` | what a database was migrated to, beside what this program knows |
 //! | `connect` | options and bounds of every connection |
 //! | `journal` | the ledger-wide port: transfers by id, snapshots |
 //! | `partition` | the port of one writer: its own connection, the lock, reconnecting |
@@ -41,6 +42,7 @@ pub mod recent;
 pub mod relay_cursor;
 mod row;
 pub mod scan;
+pub(crate) mod schema;
 pub mod snapshots;
 pub mod strays;
 pub mod wake;
@@ -48,4 +50,4 @@ pub mod wake;
 pub use connect::{ConnectError, connect, connect_sized, within};
 pub use journal::{OpenError, PostgresJournal};
 pub(crate) use migrate::migrations;
-pub use migrate::{MAX_PARTITIONS, MigrateError, migrate};
+pub use migrate::{LOCK_WAIT, MAX_PARTITIONS, MigrateError, apply, migrate};

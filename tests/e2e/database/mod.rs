@@ -1,0 +1,3 @@
+//! The care of the database: migrations.
+
+mod migrating;
