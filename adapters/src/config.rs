@@ -1,9 +1,10 @@
 //! Everything that can be configured: the only module that reads the environment.
 //!
-//! Each setting is a flag and a variable; `--help` of a verb lists what it takes.
+//! Each setting but passwords of roles is a flag and a variable; `--help` of a verb lists what it takes.
 
 mod intake;
 mod limits;
+mod passwords;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use crate::telemetry::{DEFAULT_FILTER, Format};
 
 pub use intake::IntakeArgs;
 pub use limits::{LimitArgs, Switch};
+pub use passwords::{PasswordError, passwords};
 
 /// Where the journal is.
 #[derive(Debug, Clone, Args)]

@@ -94,7 +94,7 @@ async fn a_deployment_that_works_has_no_problem() {
 
 /// How it is broken, which check finds it, how bad it is, what it says, what mends it, and how it is
 /// mended.
-const BREAKS: [(&str, &str, &str, &str, &str, &str); 14] = [
+const BREAKS: [(&str, &str, &str, &str, &str, &str); 15] = [
     (
         "CREATE SCHEMA florin_next_balance",
         "rebuilds",
@@ -150,6 +150,14 @@ const BREAKS: [(&str, &str, &str, &str, &str, &str); 14] = [
         "lacks UPDATE(status) on api_audit",
         "GRANT UPDATE(status) ON api_audit",
         "GRANT UPDATE (status) ON api_audit TO florin_service",
+    ),
+    (
+        "GRANT DELETE ON events TO florin_service",
+        "history",
+        "problem",
+        "florin_service, which has DELETE on events",
+        "REVOKE DELETE ON events FROM",
+        "REVOKE DELETE ON events FROM florin_service",
     ),
     (
         "ALTER ROLE florin CREATEDB",
@@ -228,7 +236,7 @@ async fn whatever_is_broken_is_found_with_what_mends_it() {
         let said = of(service, &[], check).await;
         assert!(said[1] == "ok" || check == "workers", "{mend}: {said:?}");
     }
-    let said = of(admin, &[], "role").await;
+    let said = of(admin, &[], "history").await;
     assert!(said[1] == "problem" && said[2].contains("superuser"), "{said:?}");
     sqlx::raw_sql("REVOKE florin_service FROM florin").execute(&mut superuser).await.unwrap();
     let said = of(service, &[], "rights that are needed").await;

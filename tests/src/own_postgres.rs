@@ -10,7 +10,7 @@ use crate::store::Store;
 pub struct OwnPostgres {
     server: PrivatePostgres,
     // After the server, which writes there to its end.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl OwnPostgres {
@@ -19,7 +19,7 @@ impl OwnPostgres {
         let dir = TempDir::new().unwrap();
         let home = DataDir::open(dir.path()).unwrap();
         let server = PrivatePostgres::start(&home, Port::Any).await.unwrap();
-        Self { server, _dir: dir }
+        Self { server, dir }
     }
 
     /// A ledger in it.
@@ -39,6 +39,11 @@ impl OwnPostgres {
         let urls = self.ledger(partitions).await;
         let journal = PostgresJournal::open(&urls.service, Some(partitions)).await.unwrap();
         Store::Postgres(Box::new(journal), urls)
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("logs/postgres.log")).unwrap()
     }
 
     /// Ends it as `kill -9` does.

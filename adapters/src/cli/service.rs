@@ -141,10 +141,15 @@ pub(super) async fn authentication(settings: Option<auth::Settings>) -> Result<A
     })?)
 }
 
-/// Opens the journal, and waits for a Postgres that is away.
+/// Opens the journal as a role that cannot change history, and waits for a Postgres that is away.
 pub(super) async fn open(url: &str, partitions: Option<u32>) -> Result<PostgresJournal, OpenError> {
     let is_away = |error: &OpenError| matches!(error, OpenError::Away(_));
-    patiently(async || PostgresJournal::open(url, partitions).await, is_away).await
+    let open = async || {
+        let journal = PostgresJournal::open(url, partitions).await?;
+        journal.check_role().await?;
+        Ok(journal)
+    };
+    patiently(open, is_away).await
 }
 
 /// Asks again for as long as Postgres is away, and says that it is.

@@ -106,6 +106,7 @@ pub(super) async fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         | OpenError::Newer(_)
         | OpenError::Other(_)
         | OpenError::Forbidden
+        | OpenError::Role(_)
         | OpenError::Partitions(_) => error.into(),
     })?;
     let proved = prove(args, &journal, checkpoint).await?;

@@ -9,9 +9,8 @@ use sqlx::PgConnection;
 
 use super::Finding;
 use crate::postgres::migrations;
-
-/// To whom the migrations grant.
-const SERVICE: &str = "florin_service";
+use crate::postgres::role::{self, Danger, Dangerous};
+use crate::postgres::roles::SERVICE;
 
 /// What can be done with a table or a view.
 const OF_TABLES: [&str; 7] =
@@ -21,31 +20,46 @@ const OF_TABLES: [&str; 7] =
 type Granted = BTreeMap<String, BTreeSet<String>>;
 
 pub(super) async fn examine(connection: &mut PgConnection) -> Result<Vec<Finding>, sqlx::Error> {
-    let role: (String, bool, bool) = sqlx::query_as(
-        "SELECT rolname::text, rolsuper, rolcreaterole OR rolcreatedb OR rolbypassrls OR rolreplication
+    let (is_superuser, is_more): (bool, bool) = sqlx::query_as(
+        "SELECT rolsuper, rolcreatedb OR rolbypassrls OR rolreplication
            FROM pg_roles WHERE rolname = current_user",
     )
     .fetch_one(&mut *connection)
     .await?;
-    let (name, is_superuser, is_more) = role;
+    let Dangerous { role, dangers } = role::look(connection).await?;
+    let history = history(&role, dangers);
     if is_superuser {
-        return Ok(vec![Finding::problem(
-            "role",
-            format!("{name} is a superuser: a defect of the service could change history"),
-            format!("CREATE ROLE florin LOGIN PASSWORD '…' IN ROLE {SERVICE}, for DATABASE_URL"),
-        )]);
+        return Ok(vec![history]);
     }
-    let role = match is_more {
+    let more = match is_more {
         true => Finding::warning(
             "role",
-            format!("{name} may create roles or databases, replicate or pass by policies"),
-            format!("ALTER ROLE {name} NOCREATEROLE NOCREATEDB NOBYPASSRLS NOREPLICATION"),
+            format!("{role} may create databases, replicate or pass by policies"),
+            format!("ALTER ROLE {role} NOCREATEDB NOBYPASSRLS NOREPLICATION"),
         ),
-        false => Finding::ok("role", format!("{name} is an ordinary role")),
+        false => Finding::ok("role", format!("{role} is an ordinary role")),
     };
     let granted = granted(migrations().map(|migration| &*migration.sql));
     let held = held(connection, &granted).await?;
-    Ok(vec![role, missing(&name, &granted, &held), surplus(&name, &granted, &held)])
+    Ok(vec![history, more, missing(&role, &granted, &held), surplus(&role, &granted, &held)])
+}
+
+/// Why `florin serve` and `florin worker` would not start.
+fn history(role: &str, dangers: Vec<Danger>) -> Finding {
+    const CHECK: &str = "history";
+    if dangers.is_empty() {
+        return Finding::ok(CHECK, format!("{role} cannot change it"));
+    }
+    let (why, fix): (Vec<String>, Vec<String>) =
+        dangers.into_iter().map(|Danger { why, fix }| (why, fix)).unzip();
+    Finding::problem(
+        CHECK,
+        format!("the service does not start as {role}, which could change it: {}", why.join("; ")),
+        format!(
+            "another role for DATABASE_URL, as `florin migrate --create-roles` makes it; or {}",
+            fix.join("; ")
+        ),
+    )
 }
 
 /// The rights that the statements come to, one after the other.

@@ -19,6 +19,7 @@ use super::connect::{ConnectError, connect, options};
 use super::load::{self, SNAPSHOT_SHAPE};
 use super::migrate::MigrateError;
 use super::partition::PostgresPartition;
+use super::role::{self, Dangerous};
 use super::row::{column, read_error, signed, unsigned};
 use super::schema::{self, Schema};
 
@@ -58,8 +59,14 @@ pub enum OpenError {
     )]
     Other(Vec<i64>),
     /// The role may not even see what is migrated.
-    #[error("the role of DATABASE_URL has no right to the ledger: GRANT florin_service TO it")]
+    #[error(
+        "the role of DATABASE_URL has no right to the ledger: GRANT florin_service TO it, or take the \
+         one that `florin migrate --create-roles` makes"
+    )]
     Forbidden,
+    /// The role could change history.
+    #[error(transparent)]
+    Role(#[from] Dangerous),
     /// Asked for another number of partitions than the ledger has.
     #[error(transparent)]
     Partitions(#[from] MigrateError),
@@ -96,6 +103,16 @@ impl PostgresJournal {
             .map_err(OpenError::Away)?;
         let partitions = u32::try_from(existing).unwrap_or(u32::MAX);
         Ok(Self { pool, options, partitions })
+    }
+
+    /// Proves that this process's role cannot change history, as a service does before it begins.
+    ///
+    /// # Errors
+    /// [`OpenError::Role`], with every way in which it could; [`OpenError::Away`].
+    pub async fn check_role(&self) -> Result<(), OpenError> {
+        let mut connection = self.pool.acquire().await.map_err(OpenError::Away)?;
+        let found = role::look(&mut connection).await.map_err(OpenError::Away)?;
+        if found.dangers.is_empty() { Ok(()) } else { Err(found.into()) }
     }
 
     /// The pool that serves reads and health.

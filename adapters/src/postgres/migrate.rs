@@ -20,6 +20,7 @@ use sqlx::{Connection, PgConnection};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
+use super::roles::{self, Made, Passwords};
 use super::schema::{self, Schema};
 
 /// The most partitions of a ledger: each has a writer with a connection of its own.
@@ -91,6 +92,12 @@ pub enum MigrateError {
         /// By whom, as far as this role may see.
         by: String,
     },
+    /// Roles were asked for by who may not make them.
+    #[error(
+        "--create-roles needs a role that may create roles, and {0} may not: set DATABASE_ADMIN_URL to \
+         that of a superuser, or of a role with CREATEROLE"
+    )]
+    NoRoles(String),
     /// Out of bounds.
     #[error("FLORIN_PARTITIONS is {0}; a ledger has 1 to {MAX_PARTITIONS} partitions")]
     Partitions(u32),
@@ -116,6 +123,21 @@ pub async fn migrate(admin_url: &str, partitions: Option<u32>) -> Result<(), Mig
     let connection = upgrade(admin_url, partitions).await?;
     // The turn ends with the connection.
     Ok(connection.close().await?)
+}
+
+/// The same, and makes the roles of the ledger; who of them may log in.
+///
+/// # Errors
+/// [`MigrateError`]; what was done before it is done.
+pub async fn migrate_with_roles(
+    admin_url: &str,
+    partitions: Option<u32>,
+    passwords: &Passwords,
+) -> Result<Vec<Made>, MigrateError> {
+    let mut connection = upgrade(admin_url, partitions).await?;
+    let made = roles::create(&mut connection, passwords).await?;
+    connection.close().await?;
+    Ok(made)
 }
 
 /// In a turn that the connection holds from now on.
@@ -185,7 +207,7 @@ pub async fn apply(
 }
 
 /// Does what needs tables for itself: waits for each of them shortly, and tries again.
-async fn giving_way(
+pub(super) async fn giving_way(
     connection: &mut PgConnection,
     what: &str,
     patience: Duration,

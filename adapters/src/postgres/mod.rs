@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `migrate` | creates and upgrades the schema, and the partitions of a new ledger |
 //! | `schema` | what a database was migrated to, beside what this program knows |
+//! | `roles` | the roles of a ledger, and what each may do |
+//! | `role` | whether the role of a connection could change history |
 //! | `connect` | options and bounds of every connection |
 //! | `journal` | the ledger-wide port: transfers by id, snapshots |
 //! | `partition` | the port of one writer: its own connection, the lock, reconnecting |
@@ -40,6 +42,8 @@ pub mod past;
 pub(crate) mod patience;
 pub mod recent;
 pub mod relay_cursor;
+pub(crate) mod role;
+pub mod roles;
 mod row;
 pub mod scan;
 pub(crate) mod schema;
@@ -50,4 +54,6 @@ pub mod wake;
 pub use connect::{ConnectError, connect, connect_sized, within};
 pub use journal::{OpenError, PostgresJournal};
 pub(crate) use migrate::migrations;
-pub use migrate::{LOCK_WAIT, MAX_PARTITIONS, MigrateError, apply, migrate};
+pub use migrate::{LOCK_WAIT, MAX_PARTITIONS, MigrateError, apply, migrate, migrate_with_roles};
+pub use role::{Danger, Dangerous};
+pub use roles::Passwords;

@@ -1,3 +1,4 @@
-//! The care of the database: migrations.
+//! The care of the database: migrations, roles.
 
 mod migrating;
+mod roles;
