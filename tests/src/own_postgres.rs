@@ -1,8 +1,11 @@
 //! A Postgres for one test alone, which may do to it what it likes.
 
+use std::path::Path;
+
 use florin_adapters::dev::{DataDir, DatabaseUrls, Port, PrivatePostgres};
 use florin_adapters::postgres::{PostgresJournal, migrate};
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::store::Store;
 
@@ -39,6 +42,25 @@ impl OwnPostgres {
         let urls = self.ledger(partitions).await;
         let journal = PostgresJournal::open(&urls.service, Some(partitions)).await.unwrap();
         Store::Postgres(Box::new(journal), urls)
+    }
+
+    /// A server as if on another machine, with the same passwords, on what `fill` puts into a directory.
+    pub async fn elsewhere(&self, fill: impl AsyncFnOnce(&Path)) -> Self {
+        let dir = TempDir::new().unwrap();
+        std::fs::copy(self.dir.path().join("secrets"), dir.path().join("secrets")).unwrap();
+        let cluster = dir.path().join("postgres");
+        fill(&cluster).await;
+        self.give(&cluster).await;
+        let home = DataDir::open(dir.path()).unwrap();
+        let server = PrivatePostgres::start(&home, Port::Any).await.unwrap();
+        Self { server, dir }
+    }
+
+    /// Makes a file, or a directory and what is in it, that of the user whom the server runs as.
+    pub async fn give(&self, path: &Path) {
+        let mut chown = Command::new("chown");
+        chown.arg("-R").arg("--reference").arg(self.dir.path().join("postgres")).arg(path);
+        assert!(chown.status().await.unwrap().success());
     }
 
     /// What it logged.

@@ -11,7 +11,7 @@ use crate::config::{DatabaseArgs, NatsArgs};
 use crate::nats;
 use crate::nats::relay::lease_of;
 use crate::nats::republish::{Range, republish};
-
+use crate::nats::reset::reset;
 use crate::postgres::{PostgresJournal, follow, lease, relay_cursor};
 
 /// Example: `florin relay status --database-url postgres://…`
@@ -27,6 +27,18 @@ enum RelayVerb {
     Status(StatusArgs),
     /// Publish a range of positions again, though the stream may have them.
     Republish(RepublishArgs),
+    /// Begin the stream anew, after a restore to an earlier time: delete it and its consumers; the next
+    /// worker publishes the whole journal.
+    Reset(ResetArgs),
+}
+
+/// Example: `florin relay reset --nats-url nats://… --database-url postgres://…`
+#[derive(Debug, Args)]
+struct ResetArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    nats: NatsArgs,
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +78,7 @@ pub(super) async fn run(args: &RelayArgs) -> Result<ExitCode, Failure> {
     match &args.verb {
         RelayVerb::Status(args) => status(args).await?,
         RelayVerb::Republish(args) => publish_again(args).await?,
+        RelayVerb::Reset(args) => begin_anew(args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -85,6 +98,14 @@ async fn status(args: &StatusArgs) -> Result<(), Failure> {
         let lag = head.saturating_sub(cursor);
         println!("{partition:>9} {cursor:>14} {head:>14} {lag:>14}  {holder}");
     }
+    Ok(())
+}
+
+async fn begin_anew(args: &ResetArgs) -> Result<(), Failure> {
+    let journal = PostgresJournal::open(&args.database.database_url, None).await?;
+    let client = nats::connect_as(&args.nats.access()).await?.ok_or(Unclear::Nats)?;
+    reset(journal.pool(), &client, journal.partitions()).await?;
+    println!("The stream LEDGER is gone with its consumers; the next worker publishes all of it.");
     Ok(())
 }
 

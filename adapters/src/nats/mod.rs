@@ -16,6 +16,7 @@
 //! | `hands` | the batches that a process has in hand of such queues |
 //! | `outbox` | publishes alerts and dead letters |
 //! | `republish` | publishes a range again |
+//! | `reset` | begins the stream anew, for a journal that went back |
 //! | `source` | a durable consumer for one projection and partition |
 //! | `trim` | drops the oldest messages before the stream is full |
 //!
@@ -31,6 +32,7 @@ pub mod publisher;
 pub(crate) mod pull;
 pub mod relay;
 pub mod republish;
+pub mod reset;
 pub mod source;
 pub mod stream;
 pub mod trim;

@@ -51,6 +51,16 @@ pub async fn advance(
     Ok(moved.rows_affected() == 1)
 }
 
+/// Moves every cursor back to the beginning, for a stream that begins anew.
+///
+/// # Errors
+/// [`JournalError`] when Postgres is away.
+pub async fn reset(pool: &PgPool) -> Result<(), JournalError> {
+    let statement = "UPDATE relay_cursors SET position = 0, published_at = clock_timestamp()";
+    sqlx::query(statement).execute(pool).await.map_err(read_error)?;
+    Ok(())
+}
+
 /// The cursor of every partition that was ever published.
 ///
 /// # Errors

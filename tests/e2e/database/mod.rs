@@ -1,4 +1,5 @@
-//! The care of the database: migrations, roles.
+//! The care of the database: migrations, roles, backup and restore.
 
 mod migrating;
+mod restoring;
 mod roles;
