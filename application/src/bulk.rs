@@ -32,6 +32,20 @@ impl Ledger {
     /// # Errors
     /// [`SubmitError::Busy`] when there is no room for all of them: then nothing was done.
     pub async fn submit_each(&self, requests: Vec<Request>) -> Result<Vec<Answered>, SubmitError> {
+        let kinds: Vec<_> = requests.iter().map(|request| request.command.kind()).collect();
+        let answers = self.carry_each(requests).await;
+        for (index, kind) in kinds.into_iter().enumerate() {
+            match &answers {
+                Ok(answers) => {
+                    answers.get(index).inspect(|answer| self.observer().answered(kind, answer));
+                }
+                Err(error) => self.observer().answered(kind, &Err(error.clone())),
+            }
+        }
+        answers
+    }
+
+    async fn carry_each(&self, requests: Vec<Request>) -> Result<Vec<Answered>, SubmitError> {
         let mut rooms = self.rooms(&requests)?;
         let mut answers = Answers::new(requests.len());
         let mut abroad = Abroad::default();
@@ -58,6 +72,12 @@ impl Ledger {
     /// [`SubmitError::Apart`] when the wallets lie in different partitions; otherwise as of
     /// [`Ledger::submit`].
     pub async fn submit_all(&self, bulk: AtomicBulk) -> Answered {
+        let answer = self.carry_all(bulk).await;
+        self.observer().answered(AtomicBulk::KIND, &answer);
+        answer
+    }
+
+    async fn carry_all(&self, bulk: AtomicBulk) -> Answered {
         let Some(partition) = self.one_partition(&bulk.commands)? else {
             let outcome = Outcome::Accepted(Receipt::All(Vec::new()));
             return Ok(Answer { outcome, replayed: false });

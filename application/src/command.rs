@@ -209,6 +209,11 @@ pub struct AtomicBulk {
     pub origin: Origin,
 }
 
+impl AtomicBulk {
+    /// What kind of command the whole is, beside those of [`Command::kind`].
+    pub const KIND: &'static str = "bulk";
+}
+
 /// What can be asked of the ledger.
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -257,6 +262,24 @@ impl Command {
         match self {
             Self::Wallet { .. } => None,
             Self::Transfer(transfer) => Some(transfer.transfer_id),
+        }
+    }
+
+    /// What kind of command it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Wallet { command, .. } => match command {
+                WalletCommand::Open(_) => "open",
+                WalletCommand::Deposit(_) => "deposit",
+                WalletCommand::Withdraw(_) => "withdraw",
+                WalletCommand::Freeze(_) => "freeze",
+                WalletCommand::Unfreeze(_) => "unfreeze",
+                WalletCommand::Close(_) => "close",
+                WalletCommand::Debit(_) => "debit",
+                WalletCommand::Credit(_) => "credit",
+                WalletCommand::Refund(_) => "refund",
+            },
+            Self::Transfer(_) => "transfer",
         }
     }
 

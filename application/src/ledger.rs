@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::command::{Answer, Key, Request, RequestId, SubmitError, TransferState, WalletState};
 use crate::fingerprint::Fingerprint;
 use crate::journal::{Journal, KeyRecord};
-use crate::partition::{Job, Queue, Reply, Submission, Task, Writer, WriterParts};
+use crate::observer::Observer;
+use crate::partition::{Depth, Job, Queue, Reply, Submission, Task, Writer, WriterParts};
 use crate::saga::Driver;
 use crate::snapshots::Snapshots;
 
@@ -48,6 +49,7 @@ pub struct Ledger {
 
 struct Inner {
     journal: Arc<dyn Journal>,
+    observer: Arc<dyn Observer>,
     queues: Vec<Queue>,
     partitions: u32,
     _tasks: JoinSet<()>,
@@ -56,6 +58,16 @@ struct Inner {
 impl Ledger {
     /// Starts a writer for each partition, and resumes the transfers that were left unfinished.
     pub fn open(journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
+        Self::open_observed(journal, clock, settings, Arc::new(()))
+    }
+
+    /// The same, while somebody measures.
+    pub fn open_observed(
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        settings: &Settings,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let partitions = journal.partitions();
         let (queues, receivers): (Vec<_>, Vec<_>) = (0..partitions).map(|_| Queue::new()).unzip();
         let driver = Arc::new(Driver::new(queues.clone()));
@@ -74,6 +86,7 @@ impl Ledger {
                 clock: Arc::clone(&clock),
                 driver: Arc::clone(&driver),
                 snapshots: snapshots.clone(),
+                observer: Arc::clone(&observer),
             });
             tasks.spawn(writer.run());
         }
@@ -81,7 +94,7 @@ impl Ledger {
         if partitions > 1 {
             tasks.spawn(driver.resume(clock));
         }
-        Self { inner: Arc::new(Inner { journal, queues, partitions, _tasks: tasks }) }
+        Self { inner: Arc::new(Inner { journal, observer, queues, partitions, _tasks: tasks }) }
     }
 
     /// Carries a command to its outcome.
@@ -89,8 +102,21 @@ impl Ledger {
     /// # Errors
     /// [`SubmitError`] when it came to none.
     pub async fn submit(&self, request: Request) -> Result<Answer, SubmitError> {
+        let kind = request.command.kind();
         let partition = self.partition_of(request.command.wallet());
-        self.ask(partition, Task::Submit(Submission::of(request)), Reply::Answer).await
+        let submission = Task::Submit(Submission::of(request));
+        let answer = self.ask(partition, submission, Reply::Answer).await;
+        self.observer().answered(kind, &answer);
+        answer
+    }
+
+    /// How many commands wait, by partition. It outlives the ledger, whose queues are then empty.
+    pub fn depths(&self) -> Vec<Depth> {
+        self.inner.queues.iter().map(Queue::depth).collect()
+    }
+
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        &*self.inner.observer
     }
 
     /// The wallet as of now, whichever process wrote last; `None` when it was never opened.

@@ -38,6 +38,7 @@ use crate::command::{Answer, Command, Key, Leg, SubmitError, WalletState};
 use crate::fingerprint::Fingerprint;
 use crate::journal::TransferRecord;
 
+pub use queue::Depth;
 pub(crate) use queue::{Jobs, Queue, Room};
 pub(crate) use writer::{Writer, WriterParts};
 

@@ -26,6 +26,17 @@ pub(crate) struct Queue {
     room: Arc<Semaphore>,
 }
 
+/// How many commands wait for one partition.
+#[derive(Debug, Clone)]
+pub struct Depth(Arc<Semaphore>);
+
+impl Depth {
+    /// So many, those that a bulk has room for included.
+    pub fn commands(&self) -> usize {
+        MAX_QUEUE.saturating_sub(self.0.available_permits())
+    }
+}
+
 /// A job, and the room that it takes.
 struct Waiting {
     job: Job,
@@ -50,6 +61,11 @@ impl Queue {
         let (sender, receiver) = mpsc::unbounded_channel();
         let room = Arc::new(Semaphore::new(MAX_QUEUE));
         (Self { jobs: sender, room: Arc::clone(&room) }, Jobs { jobs: receiver, room })
+    }
+
+    /// How many commands wait, as it changes.
+    pub(crate) fn depth(&self) -> Depth {
+        Depth(Arc::clone(&self.room))
     }
 
     /// Queues a client's job, or says that there is no room for it.

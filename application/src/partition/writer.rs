@@ -29,6 +29,7 @@ use crate::audit::AuditRow;
 use crate::clock::Clock;
 use crate::command::{Key, SubmitError};
 use crate::journal::{AppendError, Batch, JournalError, KeptKey, PartitionJournal, Tail};
+use crate::observer::Observer;
 use crate::saga::Driver;
 use crate::snapshots::Snapshots;
 
@@ -50,6 +51,7 @@ pub(crate) struct WriterParts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) driver: Arc<Driver>,
     pub(crate) snapshots: Snapshots,
+    pub(crate) observer: Arc<dyn Observer>,
 }
 
 pub(crate) struct Writer {
@@ -198,7 +200,11 @@ impl Writer {
                 continue;
             }
             match self.append(&mut sheet.draft, behind).await {
-                Ok(()) => return Ok(sheet),
+                Ok(()) => {
+                    let commands = jobs.iter().map(Job::commands).sum();
+                    self.parts.observer.appended(commands, sheet.draft.batch.events.len());
+                    return Ok(sheet);
+                }
                 Err(AppendError::Moved) => {
                     let tail = self.parts.journal.lock(self.state.head.position).await?;
                     self.catch_up(tail).await?;
