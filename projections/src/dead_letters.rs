@@ -11,6 +11,7 @@ use sqlx::{PgExecutor, Row as _};
 use thiserror::Error;
 
 use crate::fact::{number, signed, unsigned};
+use crate::models;
 
 /// What stands in the place of a projection where an operation could not be carried out.
 pub const OPERATIONS: &str = "operations";
@@ -260,6 +261,30 @@ pub async fn show(
         .fetch_optional(executor)
         .await?;
     row.as_ref().map(letter).transpose()
+}
+
+/// How many dead letters are open, by projection and what stands in the place of one.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn open(executor: impl PgExecutor<'_>) -> Result<Vec<(String, u64)>, sqlx::Error> {
+    let others = OTHERS.map(|(name, view)| {
+        format!("UNION ALL SELECT '{name}', count(*) FROM {view} WHERE state = 'open'")
+    });
+    let statement = format!(
+        "SELECT projection, count(*) FROM letters_of_events WHERE state = 'open' GROUP BY projection
+         {}",
+        others.join(" ")
+    );
+    let counted: Vec<(String, i64)> = sqlx::query_as(&statement).fetch_all(executor).await?;
+    let of = |name: &str| {
+        let found = counted.iter().find(|(of, _)| of == name);
+        (name.to_owned(), found.map_or(0, |(_, count)| unsigned(*count)))
+    };
+    // One that has none is named, too.
+    let models = models::all();
+    let names = models.iter().map(|model| model.name()).chain(OTHERS.map(|(name, _)| name));
+    Ok(names.map(of).collect())
 }
 
 /// The oldest dead letters that operators have not been told of.

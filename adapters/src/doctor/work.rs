@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use florin_projections::checkpoint::{Status, status};
+use florin_projections::dead_letters::open;
 use florin_projections::generation::abandoned;
 use florin_projections::models;
 use sqlx::PgConnection;
 
 use super::Finding;
+use crate::postgres::relay_cursor::unpublished;
 
 /// How far behind a read model, or the relay, may be: longer than any pause at full speed.
 const BEHIND: TimeDelta = TimeDelta::seconds(10);
@@ -119,16 +121,9 @@ fn read_model(
 }
 
 async fn relay(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Finding, sqlx::Error> {
-    let (lag, since): (i64, Option<DateTime<Utc>>) = sqlx::query_as(
-        "SELECT coalesce(sum(p.head_position - coalesce(r.position, 0)), 0)::bigint,
-                min(e.recorded_at)
-           FROM partitions p
-           LEFT JOIN relay_cursors r USING (partition)
-           LEFT JOIN events e ON e.partition = p.partition
-                             AND e.position = coalesce(r.position, 0) + 1",
-    )
-    .fetch_one(connection)
-    .await?;
+    let partitions = unpublished(connection).await?;
+    let lag: u64 = partitions.iter().map(|of| of.head.saturating_sub(of.cursor)).sum();
+    let since = partitions.iter().filter_map(|of| of.since).min();
     let found = format!("{lag} events are not published");
     Ok(match since.map(|since| now - since).filter(|late| *late > BEHIND) {
         Some(late) => Finding::warning(
@@ -141,13 +136,7 @@ async fn relay(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Find
 }
 
 async fn letters(connection: &mut PgConnection) -> Result<Finding, sqlx::Error> {
-    let open: i64 = sqlx::query_scalar(
-        "SELECT (SELECT count(*) FROM letters_of_events WHERE state = 'open')
-              + (SELECT count(*) FROM letters_of_operations WHERE state = 'open')
-              + (SELECT count(*) FROM letters_of_intake WHERE state = 'open')",
-    )
-    .fetch_one(connection)
-    .await?;
+    let open: u64 = open(connection).await?.iter().map(|(_, open)| open).sum();
     Ok(match open {
         0 => Finding::ok("dead letters", "none is open"),
         open => Finding::warning(

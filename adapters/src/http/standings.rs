@@ -68,7 +68,7 @@ impl<'a> From<&'a Standing> for ProjectionAnswer<'a> {
 
 impl<'a> From<&'a RelayStanding> for RelayAnswer<'a> {
     fn from(standing: &'a RelayStanding) -> Self {
-        let RelayStanding { partition, cursor, head, holder } = standing;
+        let RelayStanding { partition, cursor, head, holder, .. } = standing;
         Self {
             partition: *partition,
             published: *cursor,

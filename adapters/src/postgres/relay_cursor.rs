@@ -1,5 +1,6 @@
 //! How far each partition of the journal is published.
 
+use chrono::{DateTime, Utc};
 use florin_application::journal::JournalError;
 use sqlx::{PgExecutor, PgPool};
 
@@ -59,6 +60,43 @@ pub async fn reset(pool: &PgPool) -> Result<(), JournalError> {
     let statement = "UPDATE relay_cursors SET position = 0, published_at = clock_timestamp()";
     sqlx::query(statement).execute(pool).await.map_err(read_error)?;
     Ok(())
+}
+
+/// What of a partition is not published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpublished {
+    /// Which.
+    pub partition: u32,
+    /// Up to where it is published.
+    pub cursor: u64,
+    /// Where it ends.
+    pub head: u64,
+    /// When the first event behind the cursor was recorded; `None` when there is none.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// What is not published, of every partition.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn unpublished(executor: impl PgExecutor<'_>) -> Result<Vec<Unpublished>, sqlx::Error> {
+    let rows: Vec<(i32, i64, i64, Option<DateTime<Utc>>)> = sqlx::query_as(
+        "SELECT p.partition, coalesce(r.position, 0), p.head_position, e.recorded_at
+           FROM partitions p
+           LEFT JOIN relay_cursors r USING (partition)
+           LEFT JOIN events e ON e.partition = p.partition
+                             AND e.position = coalesce(r.position, 0) + 1
+          ORDER BY p.partition",
+    )
+    .fetch_all(executor)
+    .await?;
+    let read = |(partition, cursor, head, since): (i32, i64, i64, _)| Unpublished {
+        partition: u32::try_from(partition).unwrap_or(0),
+        cursor: u64::try_from(cursor).unwrap_or(0),
+        head: u64::try_from(head).unwrap_or(0),
+        since,
+    };
+    Ok(rows.into_iter().map(read).collect())
 }
 
 /// The cursor of every partition that was ever published.

@@ -48,7 +48,7 @@ use cache::Cache;
 use told::Told;
 
 pub use cache::KnownWallet;
-pub use standing::{RelayStanding, Standing, Standings, StandingsError, State};
+pub use standing::{RelayStanding, Standing, Standings, StandingsError, State, standings};
 pub use warm::WARM_UP;
 
 /// How long a read waits for its model: some seconds of lag are nothing unusual after an outage, and

@@ -8,12 +8,13 @@ use florin_application::journal::JournalError;
 use florin_projections::checkpoint::{self, Status};
 use florin_projections::models;
 use florin_projections::runner::FAR;
+use sqlx::PgPool;
 use thiserror::Error;
 
 use super::Reads;
 use crate::nats::relay::lease_of;
 use crate::postgres::lease::{self, LeaseHolder};
-use crate::postgres::{follow, relay_cursor};
+use crate::postgres::relay_cursor::{self, Unpublished};
 use crate::worker::lease_of_projection;
 
 /// For how long a model may stand still before something: longer than a takeover.
@@ -68,6 +69,8 @@ pub struct RelayStanding {
     pub cursor: u64,
     /// Where the journal ends.
     pub head: u64,
+    /// For how long the next event has waited.
+    pub lag: TimeDelta,
     /// Which process works on it.
     pub holder: Option<String>,
 }
@@ -98,31 +101,47 @@ impl Reads {
     /// # Errors
     /// [`StandingsError`].
     pub async fn standings(&self, now: DateTime<Utc>) -> Result<Standings, StandingsError> {
-        let pool = &self.inner.pool;
-        let heads = follow::heads(pool).await?;
-        let statuses = checkpoint::status(pool).await?;
-        let cursors = relay_cursor::all(pool).await?;
-        let holders = lease::holders(pool).await?;
-        let mut standings = Standings { projections: Vec::new(), relay: Vec::new() };
-        for model in models::all() {
-            for (partition, head, _) in &heads {
-                let is_it = |status: &&Status| {
-                    status.projection == model.name() && status.partition == *partition
-                };
-                let status = statuses.iter().find(is_it).cloned();
-                let status = status.unwrap_or_else(|| unbegun(model.name(), *partition, *head));
-                let holder = holder(&holders, &lease_of_projection(model.name(), *partition));
-                let rate = self.inner.board.rate(model.name(), *partition);
-                standings.projections.push(Standing::of(status, holder, rate, now));
-            }
-        }
-        for (partition, head, _) in heads {
-            let cursor = cursors.iter().find(|(of, _)| *of == partition).map_or(0, |(_, at)| *at);
-            let holder = holder(&holders, &lease_of(partition));
-            standings.relay.push(RelayStanding { partition, cursor, head, holder });
-        }
-        Ok(standings)
+        let rate = |model: &str, partition| self.inner.board.rate(model, partition);
+        standings(&self.inner.pool, now, rate).await
     }
+}
+
+/// How far everything is; the rate of a model in a partition is as whoever asks knows it.
+///
+/// # Errors
+/// [`StandingsError`].
+pub async fn standings(
+    pool: &PgPool,
+    now: DateTime<Utc>,
+    rate: impl Fn(&str, u32) -> u64,
+) -> Result<Standings, StandingsError> {
+    let partitions = relay_cursor::unpublished(pool).await?;
+    let statuses = checkpoint::status(pool).await?;
+    let holders = lease::holders(pool).await?;
+    let mut standings = Standings { projections: Vec::new(), relay: Vec::new() };
+    for model in models::all() {
+        for Unpublished { partition, head, .. } in &partitions {
+            let is_it = |status: &&Status| {
+                status.projection == model.name() && status.partition == *partition
+            };
+            let status = statuses.iter().find(is_it).cloned();
+            let status = status.unwrap_or_else(|| unbegun(model.name(), *partition, *head));
+            let holder = holder(&holders, &lease_of_projection(model.name(), *partition));
+            let rate = rate(model.name(), *partition);
+            standings.projections.push(Standing::of(status, holder, rate, now));
+        }
+    }
+    for Unpublished { partition, cursor, head, since } in partitions {
+        let holder = holder(&holders, &lease_of(partition));
+        let lag = lag(since, now);
+        standings.relay.push(RelayStanding { partition, cursor, head, lag, holder });
+    }
+    Ok(standings)
+}
+
+/// For how long something has waited since a moment, if it does.
+fn lag(since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> TimeDelta {
+    since.map_or(TimeDelta::zero(), |since| (now - since).max(TimeDelta::zero()))
 }
 
 /// Of a model that has never run there.
@@ -144,16 +163,15 @@ fn holder(holders: &[LeaseHolder], name: &str) -> Option<String> {
 
 impl Standing {
     fn of(status: Status, holder: Option<String>, rate: u64, now: DateTime<Utc>) -> Self {
-        let since = |moment: DateTime<Utc>| (now - moment).max(TimeDelta::zero());
-        let lag = status.behind_since.map_or(TimeDelta::zero(), since);
-        let stood = status.moved_at.map_or(TimeDelta::MAX, since);
+        let behind = lag(status.behind_since, now);
+        let stood = status.moved_at.map_or(TimeDelta::MAX, |at| lag(Some(at), now));
         let state = match &holder {
             None => State::Idle,
-            Some(_) if lag > STALL && stood > STALL => State::Stalled,
+            Some(_) if behind > STALL && stood > STALL => State::Stalled,
             Some(_) if status.lag() > FAR => State::CatchingUp,
             Some(_) => State::Following,
         };
-        Self { status, lag, rate, state, holder }
+        Self { status, lag: behind, rate, state, holder }
     }
 }
 
