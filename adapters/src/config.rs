@@ -5,6 +5,7 @@
 mod intake;
 mod limits;
 mod passwords;
+mod operator;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use crate::telemetry::{DEFAULT_FILTER, Format};
 pub use intake::IntakeArgs;
 pub use limits::{LimitArgs, Switch};
 pub use passwords::{PasswordError, passwords};
+pub use operator::OperatorArgs;
 
 /// Where the journal is.
 #[derive(Debug, Clone, Args)]

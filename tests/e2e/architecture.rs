@@ -19,11 +19,13 @@ const ARROWS: [(&str, &[&str]); 6] = [
 
 /// What reaches the world; only `adapters` may, and the tests of it. (`projections` may speak SQL:
 /// a read model is one file, with its rows, its fold and its statements.)
-const WORLDLY: [&str; 8] = [
+const WORLDLY: [&str; 10] = [
     "async-nats",
     "axum",
     "hyper",
+    "opentelemetry",
     "postgres-es",
+    "prometheus",
     "reqwest",
     "sqlx",
     "tokio-postgres",

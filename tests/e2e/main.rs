@@ -17,6 +17,7 @@ mod intake;
 mod journal;
 mod ledger;
 mod live;
+mod metrics;
 mod operations;
 mod packaging;
 mod past;

@@ -48,6 +48,7 @@ pub mod pipeline;
 pub mod process;
 pub mod projecting;
 pub mod round_robin;
+pub mod scrape;
 pub mod service;
 pub mod store;
 pub mod turmoil;

@@ -136,7 +136,8 @@ impl Service {
         let Front { auth, bounds, edge, client, secrets, queue, intake } = front;
         let pool = journal.pool().clone();
         let reads = Reads::start(&urls.service, journal.partitions(), CACHED_BALANCES).unwrap();
-        let health = Dependencies { postgres: pool.clone(), reads: reads.clone(), nats: None };
+        let health =
+            Dependencies { postgres: pool.clone(), reads: Some(reads.clone()), nats: None };
         let ledger = Ledger::open(store.journal(), Arc::new(SystemClock), settings);
         let log = AuditLog::start(pool.clone());
         let recorder = Recorder { log: log.clone(), secrets: Arc::new(secrets) };

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::postgres::calls;
+use crate::telemetry::metrics::recorded;
 
 /// How many calls wait at most: some ten megabytes of ordinary calls, and 400 MB of the largest.
 const QUEUE: usize = 8192;
@@ -153,6 +154,7 @@ impl Keeper {
 fn tell_lost(lost: &AtomicU64) {
     let lost = lost.swap(0, Ordering::Relaxed);
     if lost > 0 {
+        recorded::audit_lost(lost);
         tracing::error!(lost, "calls are not on record: more came than could be kept");
     }
 }

@@ -5,10 +5,12 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::Failure;
+use super::operator::OperatorPort;
 use super::service::{Front, Service, Work, asked_to_stop, authentication};
 use crate::config::{
     AuditArgs, AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, IntakeArgs, LedgerArgs,
-    LimitArgs, ListenArgs, LogArgs, NatsArgs, PartitionArgs, ReadArgs, StreamArgs, Switch,
+    LimitArgs, ListenArgs, LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ReadArgs, StreamArgs,
+    Switch,
 };
 use crate::dev::Stack;
 use crate::http::Edge;
@@ -46,6 +48,8 @@ pub(super) struct DevArgs {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
+    operator: OperatorArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
@@ -55,6 +59,7 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let operator = OperatorPort::open(&args.operator, "florin-dev").await?;
     let work = Work {
         streams: args.streams.settings(),
         rules: args.fraud.settings()?,
@@ -70,10 +75,17 @@ pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     // Before the work of starting servers: is the port free?
     let listener = TcpListener::bind((args.listen.host, args.listen.port)).await?;
     let stack = Stack::start(&args.data.data_dir).await?;
-    let ended = serve(&args, work, front, &stack, listener).await;
+    let open = Open { listener, operator };
+    let ended = serve(&args, work, front, &stack, open).await;
     stack.stop().await;
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where it listens.
+struct Open {
+    listener: TcpListener,
+    operator: Option<OperatorPort>,
 }
 
 /// Serves from the stack until asked to stop, or until a server of the stack cannot be kept alive.
@@ -82,7 +94,7 @@ async fn serve(
     work: Work,
     front: Front,
     stack: &Stack,
-    listener: TcpListener,
+    Open { listener, operator }: Open,
 ) -> Result<(), Failure> {
     let urls = stack.urls();
     let partitions = args.partitions.partitions;
@@ -99,6 +111,7 @@ async fn serve(
         reads: args.reads.clone(),
         front,
         listener,
+        operator,
         work: args.work.then_some(work),
     };
     let (stop, stopped) = oneshot::channel::<()>();

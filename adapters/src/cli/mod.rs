@@ -28,6 +28,7 @@ mod import;
 mod migrate;
 mod monkey;
 mod openapi;
+mod operator;
 mod output;
 mod past;
 mod progress;

@@ -10,12 +10,13 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 
 use super::Failure;
+use super::operator::OperatorPort;
 use super::service::{Front, open};
 use crate::audit::AuditDesk;
 use crate::clock::SystemClock;
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
-use crate::http::{Api, ApiParts, AsOf, BulkRoom, Dependencies, Panics, serve};
+use crate::http::{Api, ApiParts, AsOf, BulkRoom, Dependencies, Health, Panics, serve};
 use crate::live::Live;
 use crate::operations::OperationDesk;
 use crate::postgres::{connect, within};
@@ -28,6 +29,7 @@ pub(super) struct Past {
     pub(super) schema: String,
     pub(super) cached_balances: usize,
     pub(super) front: Front,
+    pub(super) operator: Option<OperatorPort>,
     pub(super) listener: TcpListener,
 }
 
@@ -62,6 +64,13 @@ impl Past {
         positions.sort_unstable();
         let reads = Reads::still(&url, partitions, self.cached_balances)?;
         let Front { auth, edge, .. } = self.front;
+        let health: Arc<dyn Health> = Arc::new(Dependencies {
+            postgres: pool.clone(),
+            reads: Some(reads.clone()),
+            nats: None,
+        });
+        // Of the past there is nothing to be told that changes.
+        let _answering = self.operator.map(|port| port.answer_alone(Arc::clone(&health)));
         // Nothing reaches it: no command is taken.
         let nothing = Arc::new(MemoryJournal::new(partitions));
         let api = Api::from(ApiParts {
@@ -71,11 +80,7 @@ impl Past {
             panics: Panics::default(),
             auto_open: false,
             auth,
-            health: Arc::new(Dependencies {
-                postgres: pool.clone(),
-                reads: reads.clone(),
-                nats: None,
-            }),
+            health: Arc::clone(&health),
             reads,
             bulks: BulkRoom::default(),
             calls: AuditDesk::new(pool.clone()),

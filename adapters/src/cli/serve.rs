@@ -4,11 +4,12 @@ use clap::Args;
 use tokio::net::TcpListener;
 
 use super::Failure;
+use super::operator::OperatorPort;
 use super::past::Past;
 use super::service::{Front, Service, asked_to_stop, authentication};
 use crate::config::{
     AuditArgs, AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, LimitArgs, ListenArgs,
-    LogArgs, NatsArgs, PartitionArgs, ReadArgs, Switch,
+    LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ReadArgs, Switch,
 };
 use crate::http::Edge;
 use crate::telemetry;
@@ -37,6 +38,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
+    operator: OperatorArgs,
+    #[command(flatten)]
     log: LogArgs,
     /// Show the ledger as it was, from a schema that `florin as-of` has made: reads alone.
     #[arg(long, value_name = "SCHEMA", value_parser = super::as_of::schema)]
@@ -45,6 +48,7 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let operator = OperatorPort::open(&args.operator, "florin-api").await?;
     let auth = authentication(args.auth.settings(AuthMode::Jwt)?).await?;
     if let Some(schema) = args.as_of {
         let edge = Edge { limits: args.limits.limits(Switch::On), ..args.edge.edge()? };
@@ -53,6 +57,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
             schema,
             cached_balances: args.reads.cached_balances,
             front: Front { auth, edge, secrets: None },
+            operator,
             listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
         };
         past.run(asked_to_stop()).await?;
@@ -67,6 +72,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
         reads: args.reads,
         front: Front { auth, edge, secrets: args.audit.secrets()? },
         listener: TcpListener::bind((args.listen.host, args.listen.port)).await?,
+        operator,
         work: None,
     };
     service.run(asked_to_stop()).await?;

@@ -11,13 +11,14 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use super::operator::OperatorPort;
 use crate::audit::{AuditDesk, AuditLog, Secrets};
 use crate::auth::{self, Auth};
 use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
-use crate::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Panics, Recorder, serve};
+use crate::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Health, Panics, Recorder, serve};
 use crate::intake;
 use crate::live::Live;
 use crate::nats;
@@ -26,6 +27,7 @@ use crate::operations::{OperationDesk, Retries};
 use crate::postgres::{OpenError, PostgresJournal};
 use crate::reads::Reads;
 use crate::reports::ReportDesk;
+use crate::telemetry::metrics::CountCommands;
 use crate::worker::{Parts, Worker};
 
 /// The first and the longest wait for a Postgres that is away.
@@ -56,6 +58,7 @@ pub(super) struct Service {
     pub(super) reads: ReadArgs,
     pub(super) front: Front,
     pub(super) listener: TcpListener,
+    pub(super) operator: Option<OperatorPort>,
     /// Whether the work behind the front door runs here too, and how it keeps its streams.
     pub(super) work: Option<Work>,
 }
@@ -69,7 +72,8 @@ impl Service {
         let journal = open(&self.database_url, self.partitions).await?;
         let nats = nats::connect_as(&self.nats.access()).await?;
         let settings = self.ledger.settings();
-        let ledger = Ledger::open(Arc::new(journal.clone()), Arc::new(SystemClock), &settings);
+        let (opened, clock) = (Arc::new(journal.clone()), Arc::new(SystemClock));
+        let ledger = Ledger::open_observed(opened, clock, &settings, Arc::new(CountCommands));
         let cached = self.reads.cached_balances;
         let reads = Reads::start(&self.database_url, journal.partitions(), cached)?;
         let live = Live::start(&self.database_url, journal.partitions())?;
@@ -79,7 +83,7 @@ impl Service {
         if let Some(Work { streams, rules, intake }) = self.work {
             adopt(&journal, &rules).await;
             worker = Some(Worker::start(Parts {
-                database_url: self.database_url,
+                database_url: self.database_url.clone(),
                 journal: journal.clone(),
                 nats: nats.clone(),
                 streams,
@@ -89,8 +93,12 @@ impl Service {
                 intake: intake.map(|settings| (ledger.clone(), settings)),
             })?);
         }
-        let health = Dependencies { postgres: journal.pool().clone(), reads: reads.clone(), nats };
         let pool = journal.pool().clone();
+        let health: Arc<dyn Health> =
+            Arc::new(Dependencies { postgres: pool.clone(), reads: Some(reads.clone()), nats });
+        let database = (self.database_url.as_str(), &journal);
+        let answer = |port: OperatorPort| port.answer(Arc::clone(&health), &ledger, database);
+        let _answering = self.operator.map(answer).transpose()?;
         let Front { auth, edge, secrets } = self.front;
         let recorder = secrets.map(|secrets| Recorder {
             log: AuditLog::start(pool.clone()),
@@ -105,7 +113,7 @@ impl Service {
             panics: Panics::default(),
             auto_open: settings.auto_open,
             auth,
-            health: Arc::new(health),
+            health,
             bulks: BulkRoom::default(),
             calls: AuditDesk::new(pool.clone()),
             recorder,

@@ -5,15 +5,18 @@ use clap::Args;
 use florin_application::Ledger;
 
 use super::Failure;
+use super::operator::OperatorPort;
 use super::service::{adopt, asked_to_stop, open};
 use crate::clock::SystemClock;
 use crate::config::{
-    DatabaseArgs, FraudArgs, IntakeArgs, LedgerArgs, LogArgs, NatsArgs, PartitionArgs,
-    ProjectionArgs, StreamArgs, Switch,
+    DatabaseArgs, FraudArgs, IntakeArgs, LedgerArgs, LogArgs, NatsArgs, OperatorArgs,
+    PartitionArgs, ProjectionArgs, StreamArgs, Switch,
 };
+use crate::http::Dependencies;
 use crate::nats;
 use crate::operations::Retries;
 use crate::telemetry;
+use crate::telemetry::metrics::CountCommands;
 use crate::worker::{Parts, Worker};
 
 /// Example: `florin worker --database-url postgres://… --nats-url nats://…`
@@ -36,11 +39,14 @@ pub(super) struct WorkerArgs {
     #[command(flatten)]
     ledger: LedgerArgs,
     #[command(flatten)]
+    operator: OperatorArgs,
+    #[command(flatten)]
     log: LogArgs,
 }
 
 pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let operator = OperatorPort::open(&args.operator, "florin-worker").await?;
     let models = args.projections.models()?;
     let rules = args.fraud.settings()?;
     let intake = args.intake.settings(Switch::Off)?;
@@ -49,11 +55,18 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     adopt(&journal, &rules).await;
     // Whose driver resumes the transfers that a process left unfinished.
     let opened = Arc::new(journal.clone());
-    let ledger = Ledger::open(opened, Arc::new(SystemClock), &args.ledger.settings());
+    let settings = args.ledger.settings();
+    let counting = Arc::new(CountCommands);
+    let ledger = Ledger::open_observed(opened, Arc::new(SystemClock), &settings, counting);
+    let nats = nats::connect_as(&args.nats.access()).await?;
+    let postgres = journal.pool().clone();
+    let health = Arc::new(Dependencies { postgres, reads: None, nats: nats.clone() });
+    let answer = |port: OperatorPort| port.answer(health, &ledger, (&database_url, &journal));
+    let _answering = operator.map(answer).transpose()?;
     let worker = Worker::start(Parts {
         database_url,
         journal,
-        nats: nats::connect_as(&args.nats.access()).await?,
+        nats,
         streams: args.streams.settings(),
         models,
         policy: Some((ledger.clone(), rules)),

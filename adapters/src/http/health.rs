@@ -33,8 +33,8 @@ pub struct Missing {
 pub struct Dependencies {
     /// The journal's.
     pub postgres: PgPool,
-    /// The read models.
-    pub reads: Reads,
+    /// The read models, if they are read here.
+    pub reads: Option<Reads>,
     /// The relay's, if it runs here.
     pub nats: Option<async_nats::Client>,
 }
@@ -50,7 +50,7 @@ impl Health for Dependencies {
             tracing::warn!(target: "http", %error, "Postgres does not answer");
             missing.push(Missing { name: "postgres", required: true });
         }
-        if !self.reads.is_warm() {
+        if !self.reads.as_ref().is_none_or(Reads::is_warm) {
             missing.push(Missing { name: "read-models", required: true });
         }
         let connected = |nats: &async_nats::Client| nats.connection_state() == State::Connected;

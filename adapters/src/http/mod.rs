@@ -34,6 +34,7 @@
 //! | `as_of` | a service that shows the ledger as it was, and takes no commands |
 //! | `edge` | what browsers are told, and from where they may read |
 //! | `health`, `serve`, `tls` | readiness, and the server |
+//! | `operator` | figures and probes, on a port of their own |
 //!
 //! Bounds: a head has 32 KiB (431), a body 64 KiB (413) and a bulk 2 MiB, a request 15 s (503), a
 //! shutdown one second more. A stream is answered within the time of a request, and goes on. `serve`
@@ -68,6 +69,7 @@ pub(crate) mod number;
 mod observe;
 pub mod openapi;
 mod operations;
+mod operator;
 mod path;
 mod position;
 mod prefer;
@@ -106,6 +108,7 @@ pub use edge::{Edge, NoOrigin, Origins};
 pub use health::{Dependencies, Health, Missing};
 pub use limits::{Limits, Rate};
 pub use observe::Panics;
+pub use operator::Operator;
 pub use routes::router;
 pub use serve::serve;
 pub use tls::{Tls, TlsError};

@@ -1,5 +1,5 @@
 //! The layer around every route: a trace id, a bound on time, a net under panics, problems written
-//! out, one line in the log for each request, and the record of each POST. The line has the route and
+//! out, one line in the log for each request and its figures, and the record of each POST. The line has the route and
 //! not the path, and no bodies.
 
 use std::any::Any;
@@ -20,6 +20,7 @@ use tower::{Layer, Service};
 use super::audit::{Recorder, Ticket};
 use super::problem::Problem;
 use super::trace::TraceId;
+use crate::telemetry::metrics::recorded;
 
 /// How long a request may take, its body included, until the head of its answer is there: longer
 /// than any wait in the ledger, shorter than the patience of the proxies before it (commonly 30 to
@@ -57,14 +58,16 @@ pub(super) struct Observe {
     pub(super) panics: Panics,
     /// By whom calls are recorded, where they are.
     pub(super) recorder: Option<Recorder>,
+    /// Whether they come by TLS.
+    pub(super) is_tls: bool,
 }
 
 impl<S> Layer<S> for Observe {
     type Service = Observed<S>;
 
     fn layer(&self, route: S) -> Observed<S> {
-        let Self { timeout, panics, recorder } = self.clone();
-        Observed { route, timeout, panics, recorder }
+        let Self { timeout, panics, recorder, is_tls } = self.clone();
+        Observed { route, timeout, panics, recorder, is_tls }
     }
 }
 
@@ -75,6 +78,7 @@ pub(super) struct Observed<S> {
     timeout: Duration,
     panics: Panics,
     recorder: Option<Recorder>,
+    is_tls: bool,
 }
 
 impl<S> Service<Request> for Observed<S>
@@ -91,7 +95,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let mut line = Line::begin(&request);
+        let mut line = Line::begin(&request, self.is_tls);
         let request = line.record(self.recorder.as_ref(), request);
         let answered = AssertUnwindSafe(self.route.call(request)).catch_unwind();
         let answered = tokio::time::timeout(self.timeout, answered);
@@ -117,10 +121,11 @@ struct Line {
     status: u16,
     code: Option<&'static str>,
     ticket: Option<Ticket>,
+    is_tls: bool,
 }
 
 impl Line {
-    fn begin(request: &Request) -> Self {
+    fn begin(request: &Request, is_tls: bool) -> Self {
         Self {
             method: request.method().clone(),
             route: request.extensions().get().cloned(),
@@ -129,6 +134,7 @@ impl Line {
             status: CLIENT_LEFT,
             code: None,
             ticket: None,
+            is_tls,
         }
     }
 
@@ -144,6 +150,7 @@ impl Line {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let cause = text.or_else(|| panic.downcast_ref::<&str>().copied());
         let trace_id = self.trace.as_str();
+        recorded::panicked();
         tracing::error!(target: "http", trace_id, cause, panics, "a handler panicked");
         Problem::internal().into_response()
     }
@@ -172,7 +179,16 @@ impl Drop for Line {
         if let Some(ticket) = &self.ticket {
             ticket.close(self.status, self.status != CLIENT_LEFT);
         }
-        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = self.started.elapsed();
+        let request = recorded::Request {
+            method: &self.method,
+            route: self.route.as_ref().map(MatchedPath::as_str),
+            status: self.status,
+            code: self.code,
+            is_tls: self.is_tls,
+        };
+        recorded::request(&request, took);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::info!(
             target: "http",
             method = self.method.as_str(),
@@ -232,6 +248,7 @@ mod tests {
                 timeout: Duration::from_millis(50),
                 panics: panics.clone(),
                 recorder: None,
+                is_tls: false,
             });
         let request = Request::get(path).body(Body::empty()).unwrap();
         let patience = Duration::from_millis(if path.ends_with("?left") { 5 } else { 5000 });

@@ -1,5 +1,6 @@
 //! A domain's no, as a client reads it: what is wrong, how to mend it, and the numbers.
 
+use florin_application::SubmitError;
 use florin_domain::{Refusal, WalletId};
 
 use super::code::Code;
@@ -32,6 +33,11 @@ impl From<&Refusal> for Problem {
 /// The code of a refusal, for who is told no more than that.
 pub(crate) fn code(refusal: &Refusal) -> &'static str {
     Code::from(refusal).as_str()
+}
+
+/// The code of why there is no outcome.
+pub(crate) fn trouble(error: &SubmitError) -> &'static str {
+    Code::from(error).as_str()
 }
 
 /// The numbers of a refusal, each by its name in the domain.

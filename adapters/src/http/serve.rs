@@ -62,6 +62,12 @@ impl Bounds {
     };
 }
 
+impl Bounds {
+    /// Of an operator port: some scrapers and probes, whose requests may be cut off.
+    const OPERATORS: Self =
+        Self { connections: 64, shutdown_wait: Duration::ZERO, ..Self::SERVICE };
+}
+
 /// How long to wait when the system has no file descriptor for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -86,6 +92,15 @@ pub async fn serve(
         following.spawn(tls.follow(RELOAD));
     }
     serve_within(Bounds::SERVICE, listener, router, edge, shutdown).await
+}
+
+/// Serves an operator port, until it is dropped.
+///
+/// # Errors
+/// Those of the listener.
+pub(super) async fn serve_operators(listener: TcpListener, router: Router) -> io::Result<()> {
+    let for_ever = std::future::pending();
+    serve_within(Bounds::OPERATORS, listener, router, Edge::default(), for_ever).await
 }
 
 async fn serve_within(
@@ -242,7 +257,12 @@ mod tests {
             .route("/long", get(long))
             .route("/echo", post(echo))
             .route("/whence", get(whence))
-            .layer(Observe { timeout: REQUEST, panics: Panics::default(), recorder: None });
+            .layer(Observe {
+                timeout: REQUEST,
+                panics: Panics::default(),
+                recorder: None,
+                is_tls: false,
+            });
         let stopped = async move { stopped.await.unwrap_or_default() };
         let running = tokio::spawn(serve_within(bounds, listener, router, edge, stopped));
         Server { address, running, stop, begun, finish }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connect::is_connected;
 use super::stream::{Stream, StreamSettings, ensure, jetstream};
+use crate::telemetry::metrics::recorded;
 
 /// How many messages one pull request asks for. The next one is sent at half of it.
 const PULL: usize = 256;
@@ -136,6 +137,11 @@ impl Pull {
             }
         }
         self.messages = Some(messages);
+        if recorded::is_on() {
+            let again = taken.iter().filter(|message| is_again(message)).count();
+            let again = u64::try_from(again).unwrap_or(u64::MAX);
+            recorded::redelivered(self.queue.consumer, again);
+        }
         Ok(taken)
     }
 
@@ -168,6 +174,11 @@ impl Pull {
         self.opened_at = Some(Instant::now());
         Ok(messages)
     }
+}
+
+/// Whether a message was delivered before, to whomever.
+pub(super) fn is_again(message: &Message) -> bool {
+    message.info().is_ok_and(|info| info.delivered > 1)
 }
 
 fn config(queue: &Queue) -> pull::Config {

@@ -31,7 +31,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connect::is_connected;
 use super::message::{event, subjects_of};
+use super::pull::is_again;
 use super::stream::{LEDGER, jetstream as context};
+use crate::telemetry::metrics::recorded;
 
 /// How many messages one pull request asks for. The next one is sent at half of it, so at 50,000 a
 /// second there are a hundred requests a second.
@@ -205,12 +207,14 @@ impl JetStreamSource {
                 messages
             }
         };
-        let mut events = Vec::new();
+        let (mut events, mut again) = (Vec::new(), 0);
         // The first one is waited for, those behind it are not.
         let mut next = timeout_at(deadline, messages.next()).await.ok();
         while let Some(message) = next {
             let Some(message) = message else { return Err(self.broken("it ended")) };
-            self.take(message.map_err(|error| self.broken(error))?, &mut events);
+            let message = message.map_err(|error| self.broken(error))?;
+            again += u64::from(recorded::is_on() && is_again(&message));
+            self.take(message, &mut events);
             next = match events.len() < max {
                 // Not within the task's budget, which would end the batch after 128 messages.
                 true => unconstrained(messages.next()).now_or_never(),
@@ -218,6 +222,7 @@ impl JetStreamSource {
             };
         }
         self.messages = Some(messages);
+        recorded::redelivered(&self.consumer, again);
         Ok(events)
     }
 

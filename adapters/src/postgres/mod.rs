@@ -22,11 +22,13 @@
 //! | `recent` | the newest events in memory, for all who follow |
 //! | `lease` | what only one process may do at a time |
 //! | `relay_cursor` | how far the journal is published |
+//! | `backlog` | how large the journal is, and what is open beside the read models |
 //! | `snapshots` | snapshots as rows, to be compared and removed |
 //! | `patience` | how long a batch in hand waits for Postgres |
 //! | `wake` | waiting for a notification, and not too long |
 
 mod append;
+pub mod backlog;
 pub mod calls;
 mod connect;
 pub mod export;

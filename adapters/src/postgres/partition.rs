@@ -12,11 +12,12 @@ use florin_domain::WalletId;
 use florin_domain::journal::RecordedEvent;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::connect::CONNECT_WAIT;
 use super::row::{COLUMNS, column, hash, read_error, recorded, signed, unsigned};
 use super::{append, load};
+use crate::telemetry::metrics::recorded;
 
 pub(super) struct PostgresPartition {
     partition: u32,
@@ -152,10 +153,12 @@ impl PartitionJournal for PostgresPartition {
     }
 
     async fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
+        let begun = Instant::now();
         let result = match self.is_locked {
             true => self.append_locked(batch).await,
             false => append::append(self.connection().await?, batch).await,
         };
+        recorded::append(&result, begun.elapsed());
         match &result {
             Ok(()) => {}
             Err(AppendError::Unavailable(_)) => {

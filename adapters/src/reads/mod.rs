@@ -43,6 +43,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::postgres::{ConnectError, connect_sized};
+use crate::telemetry::metrics::recorded;
 use board::Board;
 use cache::Cache;
 use told::Told;
@@ -263,8 +264,10 @@ impl Reads {
         if let Some((wallet, position)) = cache.get(id.as_str())
             && position >= floor
         {
+            recorded::wallet_read(true);
             return Ok(Found { wallet: Some(wallet), partition, position });
         }
+        recorded::wallet_read(false);
         let read = || async move {
             let ticket = cache.ticket();
             let (row, at) = balance::wallet(pool, partition, id).await?;

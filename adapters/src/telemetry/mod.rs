@@ -3,7 +3,9 @@
 //! | file | tells |
 //! |---|---|
 //! | `log` | what happens, line by line |
+//! | `metrics` | how much, how fast, and how far behind, in figures |
 
 mod log;
+pub mod metrics;
 
 pub use log::{DEFAULT_FILTER, Format, Guard, TelemetryError, init};

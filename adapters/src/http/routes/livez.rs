@@ -21,6 +21,6 @@ struct Alive {
     tag = "operations",
     responses((status = 200, description = "The process answers.", body = Alive)),
 )]
-pub(super) async fn get() -> Result<Response, Problem> {
+pub(in crate::http) async fn get() -> Result<Response, Problem> {
     answer::json(StatusCode::OK, &Alive { status: "alive" })
 }

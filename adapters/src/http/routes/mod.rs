@@ -23,11 +23,11 @@ mod list_calls;
 mod list_dead_letters;
 mod list_events;
 mod list_wallets;
-mod livez;
+pub(super) mod livez;
 mod messages;
 mod open;
 mod projections;
-mod readyz;
+pub(super) mod readyz;
 mod replay_dead_letter;
 mod statement;
 mod stats;
@@ -196,7 +196,7 @@ pub fn router(api: Api, edge: &Edge) -> Router {
         .layer((
             MapResponseLayer::new(move |response| secured(response, is_tls)),
             option_layer(edge.origins.layer()),
-            Observe { timeout: REQUEST_TIMEOUT, panics, recorder },
+            Observe { timeout: REQUEST_TIMEOUT, panics, recorder, is_tls },
         ))
         .with_state(api)
 }

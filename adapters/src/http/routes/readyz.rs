@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::http::Api;
 use crate::http::answer;
 use crate::http::code::Code;
+use crate::http::health::Health;
 use crate::http::problem::{Member, Problem};
 
 /// `missing` is what the service does without for now.
@@ -27,7 +28,12 @@ struct Ready {
     responses((status = 200, description = "Commands are accepted.", body = Ready)),
 )]
 pub(super) async fn get(State(api): State<Api>) -> Result<Response, Problem> {
-    let found = api.health.missing().await;
+    readiness(&*api.health).await
+}
+
+/// The same, on whichever port.
+pub(in crate::http) async fn readiness(health: &dyn Health) -> Result<Response, Problem> {
+    let found = health.missing().await;
     let missing = found.iter().map(|missing| missing.name).collect();
     if found.iter().any(|missing| missing.required) {
         let detail = "The service cannot accept commands without what is missing.";
