@@ -1,5 +1,6 @@
 //! The operator port: figures, probes, and what is made of the figures under `deploy/`.
 
+mod dashboards;
 mod export;
 mod figures;
 mod port;
