@@ -28,4 +28,5 @@ pub mod reads;
 pub mod reports;
 pub mod snapshots;
 pub mod telemetry;
+pub mod version;
 pub mod worker;

@@ -5,6 +5,7 @@ mod architecture;
 mod archive;
 mod auth;
 mod chaos;
+mod configuration;
 mod contracts;
 mod database;
 mod dead_letters;

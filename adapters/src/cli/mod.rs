@@ -46,9 +46,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::version;
+
 /// Florin: an event-sourced wallet ledger.
 #[derive(Debug, Parser)]
-#[command(name = "florin", version, about)]
+#[command(name = "florin", version = version::text())]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
