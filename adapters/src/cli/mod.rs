@@ -4,17 +4,19 @@
 //! |---|---|
 //! | 0 | it was done, or what was asked is so |
 //! | 1 | it was not done, or what was asked is not so: the reason is on standard error |
-//! | 2 | the arguments are not understood |
+//! | 2 | the arguments are not understood, or the variables, or the file of settings |
 //! | 130 | Ctrl-C ended it: every verb may be ended at any moment, and what it has not committed has not
 //!   happened |
 //!
 //! Answers go to standard output, as a table or with `--json` for machines; progress and complaints go
 //! to standard error.
 
+mod arguments;
 mod as_of;
 mod asyncapi;
 mod balance;
 mod checkpoint;
+mod config;
 mod dev;
 mod diff;
 mod dlq;
@@ -46,11 +48,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::version;
+use self::arguments::{NotUnderstood, Told};
+use crate::config::environment;
 
 /// Florin: an event-sourced wallet ledger.
 #[derive(Debug, Parser)]
-#[command(name = "florin", version = version::text())]
+#[command(name = "florin")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -98,6 +101,8 @@ enum Verb {
     Doctor(doctor::DoctorArgs),
     /// Ask a running service whether it is ready, as a probe does.
     Health(health::HealthArgs),
+    /// Show what a verb goes by: each setting, and where its value is from.
+    Config(config::ConfigArgs),
     /// Print the OpenAPI document of the routes.
     #[command(name = "openapi")]
     OpenApi(openapi::OpenApiArgs),
@@ -113,9 +118,29 @@ enum Verb {
 /// What went wrong, said on standard error in one line; the exit code is then 1.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// How the process ends where it is not understood what is asked for.
+const NOT_UNDERSTOOD: u8 = 2;
+
 /// Runs the verb that the arguments name.
 pub async fn run() -> ExitCode {
-    let done = match Cli::parse().verb {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let ended = match arguments::read(&arguments, environment::names()) {
+        Ok(told) => done(told).await,
+        // Which is how help is printed, too.
+        Err(NotUnderstood::Arguments(error)) => error.exit(),
+        Err(error @ (NotUnderstood::File(_) | NotUnderstood::Variable(_))) => {
+            eprintln!("florin: {error}");
+            return ExitCode::from(NOT_UNDERSTOOD);
+        }
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("florin: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn done(told: Told) -> Result<ExitCode, Failure> {
+    match told.cli.verb {
         Verb::Dev(args) => dev::run(args).await,
         Verb::Serve(args) => serve::run(args).await,
         Verb::Worker(args) => worker::run(args).await,
@@ -136,13 +161,10 @@ pub async fn run() -> ExitCode {
         Verb::Snapshot(args) => snapshot::run(&args).await,
         Verb::Doctor(args) => doctor::run(&args).await,
         Verb::Health(args) => health::run(&args).await,
+        Verb::Config(args) => config::run(&args, &told.matches, told.file.as_ref()),
         Verb::OpenApi(args) => openapi::run(&args),
         Verb::AsyncApi(args) => asyncapi::run(&args),
         Verb::Token(args) => token::run(args),
         Verb::Monkey(args) => monkey::run(&args).await,
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("florin: {error}");
-        ExitCode::FAILURE
-    })
+    }
 }

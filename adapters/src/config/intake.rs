@@ -16,10 +16,10 @@ pub struct IntakeArgs {
     /// not in `florin worker` unless said. Whoever may publish there moves money.
     #[arg(long, env = "FLORIN_INTAKE", value_name = "MODE")]
     pub intake: Option<Switch>,
-    /// What the wallet of a user opens with.
+    /// What the wallet that a signup opens has at first.
     #[arg(long, env = "FLORIN_INTAKE_INITIAL_BALANCE", default_value = "0", value_name = "AMOUNT")]
     pub intake_initial_balance: String,
-    /// What the wallet of a user holds.
+    /// The currency of the wallet that a signup opens.
     #[arg(
         long,
         env = "FLORIN_INTAKE_CURRENCY",
@@ -28,7 +28,8 @@ pub struct IntakeArgs {
         value_name = "CODE"
     )]
     pub intake_currency: Currency,
-    /// How many messages wait at most; beyond it NATS takes no more, and the sender is told.
+    /// How many messages of other services wait at most; beyond it NATS takes no more, and the sender
+    /// is told.
     #[arg(
         long,
         env = "FLORIN_INTAKE_MAX_MESSAGES",

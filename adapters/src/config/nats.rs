@@ -14,11 +14,12 @@ pub struct NatsArgs {
     /// The NATS server; without one, commands work and nothing is published.
     #[arg(long, env = "NATS_URL", hide_env_values = true, value_name = "URL")]
     pub nats_url: Option<String>,
-    /// The credentials of a user of it (a file as `nsc` writes it, or with the seed of an nkey),
+    /// The credentials of a user of NATS (a file as `nsc` writes it, or with the seed of an nkey),
     /// where they are not in the URL.
     #[arg(long, env = "FLORIN_NATS_CREDENTIALS", value_name = "FILE")]
     pub nats_credentials: Option<PathBuf>,
-    /// The certificates (PEM) that its own has to come from, instead of those that this machine trusts.
+    /// The certificates (PEM) that the one of NATS has to come from, instead of those that this machine
+    /// trusts.
     #[arg(long, env = "FLORIN_NATS_CA", value_name = "FILE")]
     pub nats_ca: Option<PathBuf>,
 }
