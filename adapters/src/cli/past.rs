@@ -80,7 +80,7 @@ impl Past {
             panics: Panics::default(),
             auto_open: false,
             auth,
-            health: Arc::clone(&health),
+            health,
             reads,
             bulks: BulkRoom::default(),
             calls: AuditDesk::new(pool.clone()),

@@ -12,8 +12,14 @@ use super::setting::{Settings, nearest};
 const OURS: &str = "FLORIN_";
 
 /// What begins so and configures something else.
-const OTHERS: [(&str, &str); 7] = [
+const OTHERS: [(&str, &str); 13] = [
     ("FLORIN_URL", "where clients find a service; in the environment that `florin dev` writes"),
+    ("FLORIN_OWNER_PASSWORD", "of the role, for florin migrate --create-roles; no flags have them"),
+    ("FLORIN_OWNER_PASSWORD_FILE", "the file that has it"),
+    ("FLORIN_SERVICE_PASSWORD", "the same of the service's role"),
+    ("FLORIN_SERVICE_PASSWORD_FILE", "the file that has it"),
+    ("FLORIN_READER_PASSWORD", "the same of the reader's role"),
+    ("FLORIN_READER_PASSWORD_FILE", "the file that has it"),
     ("FLORIN_COMMIT", "what a build is told to be built of"),
     ("FLORIN_BIN", "the program that deploy/bench measures"),
     ("FLORIN_EXAMPLES", "how long deploy/contract takes"),

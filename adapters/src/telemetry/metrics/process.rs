@@ -6,15 +6,11 @@ use florin_application::Depth;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-/// Of which commit it was built, if whoever built it said so.
-const COMMIT: &str = match option_env!("FLORIN_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
-
 pub(super) fn observe(meter: &Meter) {
-    let build =
-        [KeyValue::new("version", env!("CARGO_PKG_VERSION")), KeyValue::new("commit", COMMIT)];
+    let build = [
+        KeyValue::new("version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("commit", crate::version::COMMIT),
+    ];
     meter
         .u64_observable_gauge("florin.build.info")
         .with_description("Always 1: the version and the commit are in the labels.")
