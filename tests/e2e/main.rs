@@ -29,3 +29,4 @@ mod projections;
 mod proof;
 mod relay;
 mod subscribers;
+mod telemetry;

@@ -58,7 +58,7 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
                            out --host, or give --auth=jwt and a key";
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
-    let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let _log = telemetry::init(&args.log.settings(telemetry::Role::Both))?;
     let operator = OperatorPort::open(&args.operator, "florin-dev").await?;
     let work = Work {
         streams: args.streams.settings(),

@@ -47,7 +47,7 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
-    let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let _log = telemetry::init(&args.log.settings(telemetry::Role::Api))?;
     let operator = OperatorPort::open(&args.operator, "florin-api").await?;
     let auth = authentication(args.auth.settings(AuthMode::Jwt)?).await?;
     if let Some(schema) = args.as_of {

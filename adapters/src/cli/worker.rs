@@ -45,7 +45,7 @@ pub(super) struct WorkerArgs {
 }
 
 pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
-    let _log = telemetry::init(args.log.log_format, &args.log.log)?;
+    let _log = telemetry::init(&args.log.settings(telemetry::Role::Worker))?;
     let operator = OperatorPort::open(&args.operator, "florin-worker").await?;
     let models = args.projections.models()?;
     let rules = args.fraud.settings()?;

@@ -8,4 +8,7 @@
 mod log;
 pub mod metrics;
 
-pub use log::{DEFAULT_FILTER, Format, Guard, TelemetryError, init};
+pub use log::{
+    Bounds, DEFAULT_FILTER, FileError, Files, FilterError, Format, Guard, LogControl, MAX_FILTER,
+    Role, Settings, TelemetryError, init, routes as log_routes,
+};
