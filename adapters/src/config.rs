@@ -31,6 +31,7 @@ mod passwords;
 mod projections;
 pub mod reference;
 mod setting;
+mod traces;
 
 pub use audit::{AuditArgs, SecretsError};
 pub use auth::{AuthArgs, AuthError, AuthMode, BearerArgs, TokenArgs};
@@ -47,3 +48,4 @@ pub use operator::OperatorArgs;
 pub use passwords::{PasswordError, passwords};
 pub use projections::{FraudArgs, FraudRulesError, ProjectionArgs, ProjectionsError};
 pub use setting::{Setting, Settings};
+pub use traces::TraceArgs;

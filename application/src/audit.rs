@@ -116,7 +116,7 @@ impl AuditRow {
 /// Where a command comes from; kept with its events.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
-    /// The W3C trace context that the client sent.
+    /// The W3C trace context that it is part of.
     pub traceparent: Option<Arc<str>>,
     /// The record of the call, where calls are recorded.
     pub audit: Option<Audit>,

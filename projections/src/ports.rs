@@ -47,6 +47,32 @@ pub trait Source: Send {
 #[error("the source does not deliver: {0}")]
 pub struct SourceError(#[source] pub Box<dyn Error + Send + Sync>);
 
+/// Who is told of what a runner does. It is told on the runner's way: it must not wait.
+pub trait Observer: Send + Sync {
+    /// A batch is saved.
+    fn saved(&self, saved: &Saved<'_>);
+}
+
+/// Nobody is told.
+impl Observer for () {
+    fn saved(&self, _: &Saved<'_>) {}
+}
+
+/// A batch that a projection has saved.
+#[derive(Debug, Clone, Copy)]
+pub struct Saved<'a> {
+    /// Which projection.
+    pub projection: &'static str,
+    /// In which partition.
+    pub partition: u32,
+    /// Its events, in order.
+    pub events: &'a [RecordedEvent],
+    /// Whether the source delivered them; otherwise they were read from the journal.
+    pub is_delivered: bool,
+    /// How long its transaction took.
+    pub took: Duration,
+}
+
 /// The journal does not answer.
 #[derive(Debug, Error)]
 #[error("the journal does not answer: {0}")]

@@ -20,6 +20,7 @@
 //! | [`fresh_fold`] | the proof that read models equal a fresh fold of the journal |
 //! | [`turmoil`] | a random history |
 //! | [`watch`] | a ledger under the eyes of the fraud rules |
+//! | [`collector`] | a collector of traces, which keeps every span |
 //! | [`process`] | the program `florin` in processes of its own |
 //! | [`guest`] | a program that is no part of Florin, in a process of its own |
 //! | [`round_robin`] | a load balancer in front of several of them |
@@ -31,6 +32,7 @@
 pub mod ask;
 pub mod batches;
 pub mod cluster;
+pub mod collector;
 pub mod contract;
 pub mod event_stream;
 pub mod feed;

@@ -31,7 +31,8 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
     let mut command = Command::new(program());
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     for (name, _) in std::env::vars() {
-        if name.starts_with("FLORIN_") || name.starts_with("DATABASE_") || name == "NATS_URL" {
+        let ours = ["FLORIN_", "DATABASE_", "OTEL_"];
+        if ours.iter().any(|prefix| name.starts_with(prefix)) || name == "NATS_URL" {
             command.env_remove(name);
         }
     }

@@ -55,6 +55,7 @@ impl Running {
             journal: reader(store),
             source,
             progress: Arc::clone(&progress),
+            observer: Arc::new(()),
         });
         let task = tokio::spawn(async move {
             runner.run().await;

@@ -9,8 +9,7 @@ use super::operator::OperatorPort;
 use super::service::{Front, Service, Work, asked_to_stop, authentication};
 use crate::config::{
     AuditArgs, AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, IntakeArgs, LedgerArgs,
-    LimitArgs, ListenArgs, LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ReadArgs, StreamArgs,
-    Switch,
+    LimitArgs, ListenArgs, LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ReadArgs, StreamArgs, Switch, TraceArgs,
 };
 use crate::dev::Stack;
 use crate::http::Edge;
@@ -51,6 +50,8 @@ pub(super) struct DevArgs {
     operator: OperatorArgs,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    traces: TraceArgs,
 }
 
 /// Why it does not start.
@@ -59,6 +60,7 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(&args.log.settings(telemetry::Role::Both))?;
+    let _traces = telemetry::traces::start_if(args.traces.settings("florin-dev").as_ref())?;
     let operator = OperatorPort::open(&args.operator, "florin-dev").await?;
     let work = Work {
         streams: args.streams.settings(),

@@ -9,7 +9,7 @@ use super::past::Past;
 use super::service::{Front, Service, asked_to_stop, authentication};
 use crate::config::{
     AuditArgs, AuthArgs, AuthMode, DatabaseArgs, EdgeArgs, LedgerArgs, LimitArgs, ListenArgs,
-    LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ReadArgs, Switch,
+    LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ReadArgs, Switch, TraceArgs,
 };
 use crate::http::Edge;
 use crate::telemetry;
@@ -41,6 +41,8 @@ pub(super) struct ServeArgs {
     operator: OperatorArgs,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    traces: TraceArgs,
     /// Show the ledger as it was, from a schema that `florin as-of` has made: reads alone.
     #[arg(long, value_name = "SCHEMA", value_parser = super::as_of::schema)]
     as_of: Option<String>,
@@ -48,6 +50,7 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
     let _log = telemetry::init(&args.log.settings(telemetry::Role::Api))?;
+    let _traces = telemetry::traces::start_if(args.traces.settings("florin-api").as_ref())?;
     let operator = OperatorPort::open(&args.operator, "florin-api").await?;
     let auth = authentication(args.auth.settings(AuthMode::Jwt)?).await?;
     if let Some(schema) = args.as_of {

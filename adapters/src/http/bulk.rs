@@ -94,6 +94,7 @@ impl FromRequest<Api> for BulkCall {
         let ticket = request.extensions_mut().remove();
         let account: Option<Account> = request.extensions_mut().remove();
         let headers = std::mem::take(request.headers_mut());
+        let traceparent = trace::kept(request.extensions_mut(), &headers);
         if IfMatch::of(&headers)?.is_some() {
             let why = "A bulk has no condition, nor have its commands: send it without If-Match.";
             return Err(Problem::new(Code::InvalidIfMatch, why));
@@ -114,7 +115,6 @@ impl FromRequest<Api> for BulkCall {
                  `atomic` for one key and one outcome of all.",
             ));
         }
-        let traceparent = trace::traceparent(&headers).map(Arc::from);
         let commands = commands(frame.commands)?;
         let left = account.and_then(|account| account.owe(commands.len()));
         if let Some(problem) = left.as_ref().and_then(Left::refused) {

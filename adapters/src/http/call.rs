@@ -50,12 +50,12 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         let headers = std::mem::take(request.headers_mut());
         let reach = request.extensions_mut().remove().unwrap_or(Reach::Nothing);
         let ticket = request.extensions_mut().remove();
+        let traceparent = trace::kept(request.extensions_mut(), &headers);
         let uri = request.uri().clone();
         let if_match = IfMatch::of(&headers)?;
         let body = read(request, &headers, state, MAX_BODY_BYTES).await?;
         let mut fields = Fields::parse(&body)?;
         let request_id = key::agreed(&headers, fields.request_ids()?)?;
-        let traceparent = trace::traceparent(&headers).map(Arc::from);
         let is_async = prefer::respond_async(&headers);
         Ok(Self { uri, fields, request_id, if_match, traceparent, ticket, reach, is_async })
     }

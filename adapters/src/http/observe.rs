@@ -19,8 +19,9 @@ use tower::{Layer, Service};
 
 use super::audit::{Recorder, Ticket};
 use super::problem::Problem;
-use super::trace::TraceId;
+use super::trace::{OwnSpan, TraceId, traceparent};
 use crate::telemetry::metrics::recorded;
+use crate::telemetry::traces::Asked;
 
 /// How long a request may take, its body included, until the head of its answer is there: longer
 /// than any wait in the ledger, shorter than the patience of the proxies before it (commonly 30 to
@@ -94,8 +95,11 @@ where
         self.route.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let mut line = Line::begin(&request, self.is_tls);
+        if let Some(span) = &line.span {
+            request.extensions_mut().insert(OwnSpan(span.traceparent()));
+        }
         let request = line.record(self.recorder.as_ref(), request);
         let answered = AssertUnwindSafe(self.route.call(request)).catch_unwind();
         let answered = tokio::time::timeout(self.timeout, answered);
@@ -122,19 +126,27 @@ struct Line {
     code: Option<&'static str>,
     ticket: Option<Ticket>,
     is_tls: bool,
+    /// Where the request is traced.
+    span: Option<Asked>,
 }
 
 impl Line {
     fn begin(request: &Request, is_tls: bool) -> Self {
+        let (method, headers) = (request.method(), request.headers());
+        let route: Option<MatchedPath> = request.extensions().get().cloned();
+        let name = route.as_ref().map(MatchedPath::as_str);
+        let span = Asked::request(traceparent(headers), method, name);
+        let trace = span.as_ref().and_then(|span| TraceId::named(&span.trace_id()));
         Self {
-            method: request.method().clone(),
-            route: request.extensions().get().cloned(),
-            trace: TraceId::of(request.headers()),
+            method: method.clone(),
+            route,
+            trace: trace.unwrap_or_else(|| TraceId::of(headers)),
             started: Instant::now(),
             status: CLIENT_LEFT,
             code: None,
             ticket: None,
             is_tls,
+            span,
         }
     }
 
@@ -176,6 +188,9 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
+        if let Some(span) = self.span.take() {
+            span.answered(self.status, self.code);
+        }
         if let Some(ticket) = &self.ticket {
             ticket.close(self.status, self.status != CLIENT_LEFT);
         }

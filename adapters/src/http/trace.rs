@@ -1,13 +1,11 @@
-//! The id that ties a request to its log line and its answer.
-//!
-//! Source of the format: W3C Trace Context, <https://www.w3.org/TR/trace-context/#traceparent-header>.
+//! The id that ties a request to its log line and its answer, and to what follows from it.
 
 use std::fmt;
+use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderValue};
 
-/// `<version>-<trace id>-<parent id>-<flags>`; later versions may append to it.
-const TRACEPARENT_LENGTH: usize = 55;
+use crate::telemetry::traces::context;
 
 /// The 32 hex digits of a trace id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +17,11 @@ impl TraceId {
         let continued =
             traceparent(headers).and_then(|text| text.as_bytes()[3..35].try_into().ok());
         continued.map_or_else(Self::random, Self)
+    }
+
+    /// One that is known.
+    pub(super) fn named(hex: &str) -> Option<Self> {
+        hex.as_bytes().try_into().ok().map(Self)
     }
 
     fn random() -> Self {
@@ -51,20 +54,18 @@ impl fmt::Display for TraceId {
 /// The trace context of the client, if it is one.
 pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
     // Visible ASCII, so every byte is a character.
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let (context, rest) = text.split_at_checked(TRACEPARENT_LENGTH)?;
-    let (version, trace) = (&context[..2], &context[3..35]);
-    let (parent, flags) = (&context[36..52], &context[53..]);
-    let hex = |part: &str| {
-        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        part.bytes().all(digit)
-    };
-    let shape = [version, trace, parent, flags].into_iter().all(hex)
-        && [2, 35, 52].iter().all(|at| context.as_bytes()[*at] == b'-')
-        && (rest.is_empty() || (version != "00" && rest.starts_with('-')));
-    let nothing = |part: &str| part.bytes().all(|b| b == b'0');
-    let invalid = version == "ff" || nothing(trace) || nothing(parent);
-    (shape && !invalid).then_some(context)
+    context::traceparent(headers.get("traceparent")?.to_str().ok()?)
+}
+
+/// The context of the request's own span, where it is traced: what its commands are part of.
+#[derive(Debug, Clone)]
+pub(super) struct OwnSpan(pub(super) Arc<str>);
+
+/// What is kept with the events of a request's commands: the context of its own span, or else what its
+/// client sent.
+pub(super) fn kept(extensions: &mut Extensions, headers: &HeaderMap) -> Option<Arc<str>> {
+    let own = extensions.remove().map(|OwnSpan(context)| context);
+    own.or_else(|| traceparent(headers).map(Arc::from))
 }
 
 #[cfg(test)]
@@ -85,24 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_read_as_far_as_it_is_known() {
-        let known = format!("01-{TRACE}-00f067aa0ba902b7-01");
-        let sent = format!("{known}-more");
-        assert_eq!(traceparent(&headers(&sent)), Some(known.as_str()));
-    }
-
-    #[test]
     fn what_is_no_trace_context_is_replaced() {
-        for bad in [
-            "",
-            "x",
-            &format!("00-{TRACE}-00f067aa0ba902b7"),
-            &format!("00-{TRACE}-00f067aa0ba902b7-01-more"),
-            &format!("ff-{TRACE}-00f067aa0ba902b7-01"),
-            &format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()),
-            &format!("00-{TRACE}-0000000000000000-01"),
-            &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
-        ] {
+        for bad in ["", "x", &format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32))] {
             assert_eq!(traceparent(&headers(bad)), None, "{bad:?}");
             assert_eq!(TraceId::of(&headers(bad)).as_str().len(), 32);
         }
@@ -111,5 +96,15 @@ mod tests {
     #[test]
     fn new_trace_ids_differ() {
         assert!(TraceId::random() != TraceId::random());
+    }
+
+    #[test]
+    fn a_span_of_its_own_goes_before_what_the_client_sent() {
+        let sent = headers(&format!("00-{TRACE}-00f067aa0ba902b7-01"));
+        let mut extensions = Extensions::new();
+        assert!(kept(&mut extensions, &sent).unwrap().contains("00f067aa0ba902b7"));
+        extensions.insert(OwnSpan("own".into()));
+        assert_eq!(kept(&mut extensions, &sent).as_deref(), Some("own"));
+        assert_eq!(kept(&mut Extensions::new(), &HeaderMap::new()), None);
     }
 }

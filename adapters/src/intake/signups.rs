@@ -7,21 +7,22 @@
 //! | is theirs, or nobody's | nothing: it counts as theirs, with what it holds |
 //! | is somebody else's | a dead letter |
 
+use std::sync::Arc;
+
 use florin_application::command::{Intake, Outcome, Refused, RequestId};
 use florin_application::{Command, Origin, Request};
 use florin_domain::wallet::Open;
 use florin_domain::{Owner, Refusal, TransactionId, WalletCommand, WalletId};
 use futures::future::join_all;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::commands::{NoOutcome, outcome};
 use super::contract::USER_SIGNUP;
-use super::desk::{ANSWER_WAIT, Desk};
+use super::desk::Desk;
 use super::letters::Draft;
 use super::read::Asked;
-use super::taken::{Fate, Taken};
+use super::taken::{Fate, Taken, submitted};
 
 /// What a signup comes to.
 enum Came {
@@ -58,7 +59,7 @@ impl Desk {
         };
         let kept = || [("id".to_owned(), user.as_str().into())].into_iter().collect();
         let retries = &self.patience().ledger;
-        match self.open(user).await {
+        match self.open(user, taken.traceparent.as_ref()).await {
             Came::Done => (Fate::Done, None),
             Came::Never(why) => aside(kept(), why),
             Came::NotYet(why) if taken.deliveries >= retries.max_attempts => aside(kept(), why),
@@ -69,7 +70,7 @@ impl Desk {
         }
     }
 
-    async fn open(&self, user: &WalletId) -> Came {
+    async fn open(&self, user: &WalletId, trace: Option<&Arc<str>>) -> Came {
         let owner: Owner = match user.as_str().parse() {
             Ok(owner) => owner,
             Err(why) => return Came::Never(format!("id: {why}")),
@@ -85,7 +86,7 @@ impl Desk {
             expected_owner: None,
             origin: Origin::default(),
         };
-        match outcome(timeout(ANSWER_WAIT, self.ledger().submit(request)).await.ok()) {
+        match outcome(submitted(self.ledger(), request, trace).await) {
             Ok(Outcome::Accepted(_)) => Came::Done,
             Ok(Outcome::Refused(Refused { refusal, .. })) => {
                 match refusal == Refusal::WalletExists {

@@ -13,20 +13,21 @@
 //! ever once they are, so that it is enough to look before.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use florin_application::Request;
 use florin_domain::WalletId;
 use futures::future::join_all;
-use tokio::time::timeout;
 
 use super::commands::{Said, applied, reversed, said};
-use super::desk::{ANSWER_WAIT, Desk};
+use super::desk::Desk;
 use super::letters::Draft;
 use super::read::{Asked, TransactionRef};
 use super::row::{Next, Row, State};
 use super::step::{Missing, Step, Then};
 use super::store::Notes;
-use super::taken::{Fate, Taken};
+use super::taken::{Fate, Taken, submitted};
 
 /// The most steps of one transaction: it is moved, and moved back. The bound is against one that does
 /// not come to an end.
@@ -36,6 +37,14 @@ const MAX_STEPS: usize = 4;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 type Rows = HashMap<TransactionRef, Row>;
+
+/// What is known of the transactions in hand besides their rows.
+struct Known {
+    /// What is missing to them.
+    missing: HashMap<TransactionRef, Missing>,
+    /// Of which trace their messages are part.
+    traces: HashMap<TransactionRef, Arc<str>>,
+}
 
 /// A message of a transaction: nothing, or why it is set aside.
 enum Heard {
@@ -49,12 +58,13 @@ impl Desk {
     /// Deals with messages of transactions; what becomes of each, or nothing where Postgres is away.
     pub(super) async fn transactions(&self, batch: &[Taken]) -> Option<Vec<Fate>> {
         let (notes, missing) = self.notes(batch).await;
+        let known = Known { missing, traces: traces_of(batch) };
         let rows: Rows = match notes.is_empty() {
             true => Rows::new(),
             false => by_id(self.recorded(&notes).await?),
         };
         let heard: Vec<Heard> = batch.iter().map(|taken| heard(taken, &rows)).collect();
-        let fates = self.carry_on(rows, &heard, &missing).await?;
+        let fates = self.carry_on(rows, &heard, &known).await?;
         let fate = |heard: &Heard| match heard {
             Heard::Aside(_) => Fate::Aside,
             Heard::Follows(id) => fates.get(id).copied().unwrap_or(Fate::Done),
@@ -68,14 +78,14 @@ impl Desk {
         &self,
         mut rows: Rows,
         heard: &[Heard],
-        missing: &HashMap<TransactionRef, Missing>,
+        known: &Known,
     ) -> Option<HashMap<TransactionRef, Fate>> {
         let mut drafts: Vec<Draft> = heard.iter().filter_map(Heard::draft).cloned().collect();
         let mut fates = HashMap::new();
         let followed: HashSet<_> = heard.iter().filter_map(Heard::transaction).collect();
         rows.retain(|id, _| followed.contains(id));
         for _ in 0..MAX_STEPS {
-            let due = join_all(rows.values().map(|row| self.step(row, missing))).await;
+            let due = join_all(rows.values().map(|row| self.step(row, known))).await;
             let steps: Vec<Step> = due.into_iter().flatten().collect();
             if steps.is_empty() && drafts.is_empty() {
                 return Some(fates);
@@ -119,29 +129,30 @@ impl Desk {
         }
     }
 
-    async fn step(&self, row: &Row, missing: &HashMap<TransactionRef, Missing>) -> Option<Step> {
+    async fn step(&self, row: &Row, known: &Known) -> Option<Step> {
         let patience = self.patience();
+        let trace = known.traces.get(&row.transaction);
         Some(match row.next() {
             Next::Nothing => return None,
             Next::Fail(reason) => Step::failed(row, reason),
             Next::Wait => {
                 // It was looked for, or the row would not wait.
                 let unclear = || Missing::Unclear("its users were not looked for".to_owned());
-                let missing = missing.get(&row.transaction).cloned().unwrap_or_else(unclear);
+                let missing = known.missing.get(&row.transaction).cloned().unwrap_or_else(unclear);
                 Step::waited(row, missing, patience)
             }
             Next::Apply(asked) => {
-                Step::applied(row, self.submitted(applied(row, asked)).await, patience)
+                Step::applied(row, self.submitted(applied(row, asked), trace).await, patience)
             }
             Next::Reverse(asked, reason) => {
-                let said = self.submitted(reversed(row, asked)).await;
+                let said = self.submitted(reversed(row, asked), trace).await;
                 Step::reversed(row, reason, said, patience)
             }
         })
     }
 
-    async fn submitted(&self, request: florin_application::Request) -> Said {
-        said(timeout(ANSWER_WAIT, self.ledger().submit(request)).await.ok())
+    async fn submitted(&self, request: Request, trace: Option<&Arc<str>>) -> Said {
+        said(submitted(self.ledger(), request, trace).await)
     }
 
     /// What the messages say of each transaction, and what is missing to it.
@@ -235,6 +246,18 @@ fn noted(batch: &[Taken]) -> HashMap<TransactionRef, Notes> {
     notes
 }
 
+/// The trace of the last message of each transaction: what is done now, it asks for.
+fn traces_of(batch: &[Taken]) -> HashMap<TransactionRef, Arc<str>> {
+    let trace = |taken: &Taken| {
+        let transaction = match &taken.asked {
+            Ok(Asked::Completed(id, _) | Asked::Failed { transaction: id, .. }) => id,
+            Ok(Asked::Signup(_)) | Err(_) => return None,
+        };
+        Some((transaction.clone(), taken.traceparent.clone()?))
+    };
+    batch.iter().filter_map(trace).collect()
+}
+
 /// Whether a message can be followed, the rows being as they are.
 fn heard(taken: &Taken, rows: &Rows) -> Heard {
     let unread = |kept, why| Draft::of_message(&taken.subject, kept, &taken.place, why);
@@ -273,6 +296,7 @@ mod tests {
             letter: None,
             place: "1@2".to_owned(),
             deliveries: 1,
+            traceparent: None,
         }
     }
 

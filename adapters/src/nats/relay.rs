@@ -28,7 +28,7 @@ use florin_projections::ports::{JournalAway, JournalReader};
 use futures::try_join;
 use sqlx::PgPool;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connect::is_connected;
@@ -38,6 +38,7 @@ use super::stream::{LEDGER, StreamSettings, delete_empty, ensure};
 use super::trim::keep_below;
 use crate::postgres::heads::Heads;
 use crate::postgres::relay_cursor;
+use crate::telemetry::traces;
 
 /// How many events are read at a time: a second page is read while this one is sent, and both
 /// together are some megabytes.
@@ -64,6 +65,10 @@ pub const DELETION_REST: Duration = Duration::from_millis(500);
 
 /// After how many attempts in a row that end because of the stream it is taken to be at fault.
 pub const IN_VAIN: u32 = 4;
+
+/// How many pages with traced events are in flight at most whose end is noted: one begins every
+/// [`PACE`], and is acknowledged within some of these.
+const TRACED_PAGES: usize = 64;
 
 /// The lease under which a partition is published.
 pub fn lease_of(partition: u32) -> String {
@@ -259,17 +264,25 @@ impl Relay {
         let (publisher, mut answers) = Publisher::after(self.client.clone(), cursor).await?;
         let collect = async { Ok(publisher.collect(&mut answers).await?) };
         let trim = async { Ok(keep_below(&self.client, self.settings.max_bytes).await) };
-        let (never, _, _, _) = try_join!(
+        let (traced, traces) = mpsc::channel(TRACED_PAGES);
+        let trace = async { Ok(trace(publisher.acknowledged(), traces).await) };
+        let (never, _, _, _, _) = try_join!(
             collect,
-            self.feed(&publisher, cursor),
+            self.feed(&publisher, cursor, &traced),
             self.keep(publisher.acknowledged(), cursor),
             trim,
+            trace,
         )?;
         Ok(never)
     }
 
     /// Sends what comes after the position.
-    async fn feed(&self, publisher: &Publisher, after: u64) -> Result<Infallible, RelayError> {
+    async fn feed(
+        &self,
+        publisher: &Publisher,
+        after: u64,
+        traced: &mpsc::Sender<traces::Batch>,
+    ) -> Result<Infallible, RelayError> {
         let (mut heads, mut after) = (self.heads.clone(), after);
         let mut read_at = Instant::now();
         let mut page = self.page(after).await?;
@@ -285,6 +298,11 @@ impl Relay {
                 continue;
             };
             let is_full = page.len() >= PAGE;
+            let batch = traces::Batch::begin(traces::Stage::Publish, self.partition, &page);
+            if let Some(batch) = batch {
+                // Where there is no room, it leaves no span.
+                let _ = traced.try_send(batch);
+            }
             let next = async {
                 match is_full {
                     true => self.page(last).await,
@@ -372,6 +390,19 @@ impl Relay {
             status.last_error = Some(error.to_string().into());
         });
     }
+}
+
+/// Ends the spans of pages when they are acknowledged.
+async fn trace(
+    mut acknowledged: watch::Receiver<u64>,
+    mut pages: mpsc::Receiver<traces::Batch>,
+) -> Infallible {
+    while let Some(page) = pages.recv().await {
+        if acknowledged.wait_for(|position| *position >= page.last()).await.is_ok() {
+            page.end(None);
+        }
+    }
+    std::future::pending().await
 }
 
 /// Says that the relay stands by again when it is dropped with its lease.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::{AckKind, Message};
-use florin_application::Ledger;
+use florin_application::{Answer, Ledger, Request, SubmitError};
 use futures::future::join_all;
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
@@ -25,6 +25,7 @@ use crate::nats::hands::Hands;
 use crate::nats::pull::{Pull, Queue, answer};
 use crate::nats::stream::OPERATIONS;
 use crate::postgres::patience::Patience;
+use crate::telemetry::traces::{Asked, AskedFor};
 
 /// How many operations are claimed, submitted and saved together: a quarter of what one append
 /// carries.
@@ -131,8 +132,8 @@ impl Carrier {
                 Step::Fail("it was begun again and again, and nobody came to an end".to_owned())
             }
             Ok(request) => {
-                let answered = timeout(PATIENCE, self.ledger.submit(request)).await;
-                step(attempt, answered.ok(), &self.retries)
+                let answered = self.ask(id, request).await;
+                step(attempt, answered, &self.retries)
             }
             Err(error) => Step::Fail(format!("it cannot be read: {error}")),
         };
@@ -144,6 +145,22 @@ impl Carrier {
             Step::Fail(why) => tracing::error!(operation = %id, why, "operation set aside"),
         }
         Done { id, attempt: attempt.number, step }
+    }
+
+    /// Nothing if the ledger does not answer in time.
+    async fn ask(&self, id: Uuid, mut request: Request) -> Option<Result<Answer, SubmitError>> {
+        let asked = AskedFor { stream: OPERATIONS.name, message: Some(id) };
+        let traced = Asked::later(asked, request.origin.traceparent.as_deref());
+        if let Some(span) = &traced {
+            request.origin.traceparent = Some(span.traceparent());
+        }
+        let answered = timeout(PATIENCE, self.ledger.submit(request)).await.ok();
+        if let Some(span) = traced
+            && !matches!(answered, Some(Ok(_)))
+        {
+            span.failed("no-outcome");
+        }
+        answered
     }
 }
 

@@ -18,6 +18,7 @@ use super::connect::CONNECT_WAIT;
 use super::row::{COLUMNS, column, hash, read_error, recorded, signed, unsigned};
 use super::{append, load};
 use crate::telemetry::metrics::recorded;
+use crate::telemetry::traces;
 
 pub(super) struct PostgresPartition {
     partition: u32,
@@ -153,6 +154,7 @@ impl PartitionJournal for PostgresPartition {
     }
 
     async fn append(&mut self, batch: &Batch) -> Result<(), AppendError> {
+        let traced = traces::Batch::begin(traces::Stage::Append, batch.partition, &batch.events);
         let begun = Instant::now();
         let result = match self.is_locked {
             true => self.append_locked(batch).await,
@@ -168,6 +170,9 @@ impl PartitionJournal for PostgresPartition {
             Err(AppendError::Moved | AppendError::KeyTaken | AppendError::Rejected(_)) => {
                 self.release().await;
             }
+        }
+        if let Some(traced) = traced {
+            traced.end(result.as_ref().err().map(name_of));
         }
         result
     }
@@ -186,5 +191,15 @@ impl PartitionJournal for PostgresPartition {
         let number = self.number();
         let records = load::unfinished(self.connection().await?, number).await;
         self.checked(records)
+    }
+}
+
+/// What a trace calls an error.
+fn name_of(error: &AppendError) -> &'static str {
+    match error {
+        AppendError::Moved => "moved",
+        AppendError::KeyTaken => "key-taken",
+        AppendError::Rejected(_) => "rejected",
+        AppendError::Unavailable(_) => "unavailable",
     }
 }

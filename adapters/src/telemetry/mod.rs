@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `log` | what happens, line by line |
 //! | `metrics` | how much, how fast, and how far behind, in figures |
+//! | `traces` | what a request led to, span by span |
 
 mod log;
 pub mod metrics;
+pub mod traces;
 
 pub use log::{
     Bounds, DEFAULT_FILTER, FileError, Files, FilterError, Format, Guard, LogControl, MAX_FILTER,

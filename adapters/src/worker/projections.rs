@@ -16,6 +16,7 @@ use crate::nats::source::{JetStreamSource, Share};
 use crate::postgres::PostgresJournal;
 use crate::postgres::heads::Heads;
 use crate::postgres::recent::RecentJournal;
+use crate::telemetry::traces::ProjectionTraces;
 
 /// One read model in one partition.
 pub(super) struct Work {
@@ -77,6 +78,7 @@ impl Work {
             journal: Arc::<RecentJournal>::clone(&self.recent),
             source: Box::new(source),
             progress: self.progress(),
+            observer: Arc::new(ProjectionTraces),
         });
         runner.run().await
     }

@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::batch::{Audience, BatchError, Culprits, Task};
 use crate::checkpoint::{self, Checkpoint};
-use crate::ports::{JournalAway, JournalReader, Source};
+use crate::ports::{JournalAway, JournalReader, Observer, Saved, Source};
 use crate::read_model::{FoldError, Projection};
 use gather::{Delivery, Next};
 use progress::Meter;
@@ -89,6 +89,15 @@ pub struct Parts {
     pub source: Box<dyn Source>,
     /// Where it writes how it is.
     pub progress: Arc<Progress>,
+    /// Who is told of each batch.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Where the events of a batch come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Source,
+    Journal,
 }
 
 /// A projection at work in one partition.
@@ -201,7 +210,7 @@ impl Runner {
             let journal = Arc::clone(&self.parts.journal);
             let partition = self.parts.partition;
             let ahead = tokio::spawn(async move { journal.page(partition, last, MAX_BATCH).await });
-            let at = self.apply(&page).await?;
+            let at = self.apply(&page, Way::Journal).await?;
             if page.len() < MAX_BATCH || at.position != last {
                 // Near the end, or not where it thought: the page ahead is not needed.
                 ahead.abort();
@@ -240,7 +249,7 @@ impl Runner {
             let at = self.open().await?;
             match delivery.after(at.position) {
                 Next::Run(run) => {
-                    self.apply(&run).await?;
+                    self.apply(&run, Way::Source).await?;
                 }
                 Next::Hole(missing) => {
                     let missing = usize::try_from(missing).unwrap_or(MAX_BATCH).min(MAX_BATCH);
@@ -303,13 +312,17 @@ impl Runner {
             tracing::error!(projection, partition, position, "the source is ahead of the journal");
             return Ok(false);
         }
-        self.apply(&page).await?;
+        self.apply(&page, Way::Journal).await?;
         Ok(true)
     }
 
     /// Applies the events that follow the checkpoint: all of them, or none because another worker
     /// was faster. Answers with where the projection is then.
-    async fn apply(&mut self, events: &[RecordedEvent]) -> Result<Checkpoint, BatchError> {
+    async fn apply(
+        &mut self,
+        events: &[RecordedEvent],
+        way: Way,
+    ) -> Result<Checkpoint, BatchError> {
         let known = self.open().await?;
         let first = events.first().filter(|event| event.position > known.position);
         let last = events.last().map_or(known.position, |event| event.position);
@@ -323,10 +336,18 @@ impl Runner {
                 ATTEMPTS => Culprits::SetAside(ATTEMPTS),
                 _ => Culprits::Fail,
             };
+            let begun = Instant::now();
             match self.commit(known, events, culprits).await {
                 Ok(reached) => {
                     self.publish(reached);
                     self.measure(events.len());
+                    self.parts.observer.saved(&Saved {
+                        projection: self.parts.model.name(),
+                        partition: self.parts.partition,
+                        events,
+                        is_delivered: way == Way::Source,
+                        took: begun.elapsed(),
+                    });
                     return Ok(reached);
                 }
                 Err(BatchError::Moved) => {

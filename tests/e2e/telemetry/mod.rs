@@ -1,6 +1,7 @@
-//! What a running service tells of itself: its logs.
+//! What a running service tells of itself: traces, and its logs.
 
 mod logs;
+mod traces;
 
 use florin_tests::nats::OwnNats;
 use florin_tests::own_postgres::OwnPostgres;

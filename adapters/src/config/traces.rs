@@ -1,0 +1,31 @@
+//! Whether traces are made, and where they go: by the variables that OpenTelemetry has for that. What
+//! else it knows (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES` …) its library reads itself.
+
+use clap::Args;
+
+use crate::telemetry::traces::{Ratio, Settings};
+
+/// Whether traces are made, and where they go.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TraceArgs {
+    /// The collector that takes traces (OTLP by HTTP), such as http://127.0.0.1:4318. Without one
+    /// there are none.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// How many of the requests are traced whose callers do not say (by `traceparent`): 0 for none, 1
+    /// for all.
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "0.01", value_name = "RATIO")]
+    pub trace_ratio: Ratio,
+    /// What this service is called in traces; florin-api, florin-worker or florin-dev unless said.
+    #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
+    pub service_name: Option<String>,
+}
+
+impl TraceArgs {
+    /// As traces take them; nothing where there are none.
+    pub fn settings(&self, unless_said: &str) -> Option<Settings> {
+        let endpoint = self.otlp_endpoint.clone().filter(|endpoint| !endpoint.is_empty())?;
+        let service = self.service_name.clone().unwrap_or_else(|| unless_said.to_owned());
+        Some(Settings { endpoint, ratio: self.trace_ratio, service })
+    }
+}
