@@ -9,7 +9,8 @@ use super::operator::OperatorPort;
 use super::service::{Front, Service, Work, asked_to_stop, authentication};
 use crate::config::{
     AuditArgs, AuthArgs, AuthMode, DataArgs, EdgeArgs, FraudArgs, IntakeArgs, LedgerArgs,
-    LimitArgs, ListenArgs, LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ReadArgs, StreamArgs, Switch, TraceArgs,
+    LimitArgs, ListenArgs, LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ReadArgs, StreamArgs,
+    Switch, TraceArgs,
 };
 use crate::dev::Stack;
 use crate::http::Edge;
@@ -59,9 +60,10 @@ const OPEN_TO_ALL: &str = "without authentication, florin dev listens on a loopb
                            out --host, or give --auth=jwt and a key";
 
 pub(super) async fn run(args: DevArgs) -> Result<ExitCode, Failure> {
-    let _log = telemetry::init(&args.log.settings(telemetry::Role::Both))?;
+    let log = telemetry::init(&args.log.settings(telemetry::Role::Both))?;
     let _traces = telemetry::traces::start_if(args.traces.settings("florin-dev").as_ref())?;
-    let operator = OperatorPort::open(&args.operator, "florin-dev").await?;
+    let operator =
+        OperatorPort::open(&args.operator, &args.traces, "florin-dev", log.control()).await?;
     let work = Work {
         streams: args.streams.settings(),
         rules: args.fraud.settings()?,

@@ -8,9 +8,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::Failure;
-use crate::config::OperatorArgs;
+use crate::config::{OperatorArgs, TraceArgs};
 use crate::http::{Health, Operator};
 use crate::postgres::PostgresJournal;
+use crate::telemetry::LogControl;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::database::Database;
 
@@ -18,6 +19,7 @@ use crate::telemetry::metrics::database::Database;
 pub(super) struct OperatorPort {
     listener: Option<TcpListener>,
     metrics: Arc<Metrics>,
+    log: LogControl,
     /// Whether figures are sent to a collector.
     is_sent: bool,
 }
@@ -36,8 +38,13 @@ impl Drop for Answering {
 
 impl OperatorPort {
     /// Begins to take figures, before there is anything to be counted; `None` where nobody wants any.
-    pub(super) async fn open(args: &OperatorArgs, service: &str) -> Result<Option<Self>, Failure> {
-        let Some(settings) = args.metrics(service) else { return Ok(None) };
+    pub(super) async fn open(
+        args: &OperatorArgs,
+        traces: &TraceArgs,
+        service: &str,
+        log: LogControl,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(settings) = args.metrics(traces, service) else { return Ok(None) };
         let listener = match args.address() {
             None => None,
             Some(address) => {
@@ -48,7 +55,7 @@ impl OperatorPort {
             }
         };
         let metrics = Arc::new(Metrics::start(&settings)?);
-        Ok(Some(Self { listener, metrics, is_sent: settings.collector.is_some() }))
+        Ok(Some(Self { listener, metrics, log, is_sent: settings.collector.is_some() }))
     }
 
     /// Answers operators, of a ledger and its database too.
@@ -61,13 +68,14 @@ impl OperatorPort {
         let metrics = Arc::clone(&self.metrics);
         metrics.watch_queues(ledger.depths());
         let database = Some(Arc::new(Database::watch(&metrics, database_url, journal)?));
-        Ok(self.serve(Operator { metrics, database, health }))
+        let log = self.log.clone();
+        Ok(self.serve(Operator { metrics, database, health, log }))
     }
 
     /// Answers operators, of this process alone.
     pub(super) fn answer_alone(self, health: Arc<dyn Health>) -> Answering {
-        let metrics = Arc::clone(&self.metrics);
-        self.serve(Operator { metrics, database: None, health })
+        let (metrics, log) = (Arc::clone(&self.metrics), self.log.clone());
+        self.serve(Operator { metrics, database: None, health, log })
     }
 
     fn serve(self, operator: Operator) -> Answering {

@@ -49,9 +49,10 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) async fn run(args: ServeArgs) -> Result<ExitCode, Failure> {
-    let _log = telemetry::init(&args.log.settings(telemetry::Role::Api))?;
+    let log = telemetry::init(&args.log.settings(telemetry::Role::Api))?;
     let _traces = telemetry::traces::start_if(args.traces.settings("florin-api").as_ref())?;
-    let operator = OperatorPort::open(&args.operator, "florin-api").await?;
+    let operator =
+        OperatorPort::open(&args.operator, &args.traces, "florin-api", log.control()).await?;
     let auth = authentication(args.auth.settings(AuthMode::Jwt)?).await?;
     if let Some(schema) = args.as_of {
         let edge = Edge { limits: args.limits.limits(Switch::On), ..args.edge.edge()? };

@@ -9,7 +9,8 @@ use super::operator::OperatorPort;
 use super::service::{adopt, asked_to_stop, open};
 use crate::clock::SystemClock;
 use crate::config::{
-    DatabaseArgs, FraudArgs, IntakeArgs, LedgerArgs, LogArgs, NatsArgs, OperatorArgs, PartitionArgs, ProjectionArgs, StreamArgs, Switch, TraceArgs,
+    DatabaseArgs, FraudArgs, IntakeArgs, LedgerArgs, LogArgs, NatsArgs, OperatorArgs,
+    PartitionArgs, ProjectionArgs, StreamArgs, Switch, TraceArgs,
 };
 use crate::http::Dependencies;
 use crate::nats;
@@ -46,9 +47,10 @@ pub(super) struct WorkerArgs {
 }
 
 pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
-    let _log = telemetry::init(&args.log.settings(telemetry::Role::Worker))?;
+    let log = telemetry::init(&args.log.settings(telemetry::Role::Worker))?;
     let _traces = telemetry::traces::start_if(args.traces.settings("florin-worker").as_ref())?;
-    let operator = OperatorPort::open(&args.operator, "florin-worker").await?;
+    let operator =
+        OperatorPort::open(&args.operator, &args.traces, "florin-worker", log.control()).await?;
     let models = args.projections.models()?;
     let rules = args.fraud.settings()?;
     let intake = args.intake.settings(Switch::Off)?;

@@ -8,15 +8,15 @@ use crate::telemetry::traces::{Ratio, Settings};
 /// Whether traces are made, and where they go.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TraceArgs {
-    /// The collector that takes traces (OTLP by HTTP), such as http://127.0.0.1:4318. Without one
-    /// there are none.
+    /// The collector that takes traces and figures (OTLP by HTTP), such as http://127.0.0.1:4318. Without
+    /// one there are no traces.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// How many of the requests are traced whose callers do not say (by `traceparent`): 0 for none, 1
     /// for all.
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "0.01", value_name = "RATIO")]
     pub trace_ratio: Ratio,
-    /// What this service is called in traces; florin-api, florin-worker or florin-dev unless said.
+    /// What this service is called there; florin-api, florin-worker or florin-dev unless said.
     #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
     pub service_name: Option<String>,
 }
@@ -27,5 +27,11 @@ impl TraceArgs {
         let endpoint = self.otlp_endpoint.clone().filter(|endpoint| !endpoint.is_empty())?;
         let service = self.service_name.clone().unwrap_or_else(|| unless_said.to_owned());
         Some(Settings { endpoint, ratio: self.trace_ratio, service })
+    }
+
+    /// Where the collector takes something else.
+    pub fn endpoint_of(&self, signal: &str) -> Option<String> {
+        let endpoint = self.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())?;
+        Some(format!("{}/v1/{signal}", endpoint.trim_end_matches('/')))
     }
 }

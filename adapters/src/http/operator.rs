@@ -1,5 +1,6 @@
-//! What operators ask, on a port of their own: `/metrics`, `/livez` and `/readyz`. Whoever can connect to
-//! it is answered, so it is not for the world, and nothing here is on the public port but the probes.
+//! What operators ask, on a port of their own: `/metrics`, `/livez` and `/readyz`, and `/log-filter`, which
+//! changes what is logged. Whoever can connect to it is answered, so it is not for the world, and nothing
+//! here is on the public port but the probes.
 //!
 //! It is neither logged nor counted: who looks must not change what they see.
 
@@ -22,6 +23,7 @@ use super::serve::serve_operators;
 use super::trace::TraceId;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::database::Database;
+use crate::telemetry::{LogControl, log_routes};
 
 /// The version of the text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4";
@@ -35,6 +37,8 @@ pub struct Operator {
     pub database: Option<Arc<Database>>,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
+    /// What is logged.
+    pub log: LogControl,
 }
 
 impl Operator {
@@ -48,6 +52,7 @@ impl Operator {
 
     /// The routes, without a listener.
     fn router(self) -> Router {
+        let log = log_routes(self.log.clone());
         Router::new()
             .route("/metrics", get(metrics))
             .route("/livez", get(livez::get))
@@ -55,6 +60,7 @@ impl Operator {
             .fallback(async || StatusCode::NOT_FOUND)
             .layer(MapResponseLayer::new(written))
             .with_state(self)
+            .merge(log)
     }
 }
 

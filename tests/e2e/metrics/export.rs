@@ -13,8 +13,7 @@ use super::{at, service_url};
 /// A service that sends figures to a collector, and to it alone, with one deposit in it.
 async fn service(dir: &TempDir, store: &Store, collector: &str) -> Florin {
     let port = free_port();
-    let url = format!("{collector}/v1/metrics");
-    let more = ["--otlp-metrics-endpoint", url.as_str()];
+    let more = ["--otlp-endpoint", collector, "--trace-ratio", "0"];
     let mut api = Florin::serve(dir.path(), port, service_url(store), &more);
     api.ready(&at(port)).await;
     let client = reqwest::Client::new();

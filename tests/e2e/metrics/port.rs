@@ -12,10 +12,27 @@ async fn status(url: &str) -> StatusCode {
     reqwest::get(url).await.unwrap().status()
 }
 
+/// While it runs; and what is no filter changes nothing.
+async fn changes_what_is_logged(operators: &str) {
+    let url = format!("{operators}/log-filter");
+    let put = async |filter: &'static str| {
+        let sent = reqwest::Client::new().put(&url).body(filter).send().await.unwrap();
+        (sent.status(), sent.text().await.unwrap())
+    };
+    let now = async || reqwest::get(&url).await.unwrap().text().await.unwrap();
+    assert_eq!(now().await, "info");
+    assert_eq!(put("warn,florin_adapters=debug").await.0, StatusCode::OK);
+    let changed = now().await;
+    assert!(changed.contains("florin_adapters=debug"), "{changed}");
+    let (status, why) = put("loud").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{why}");
+    assert_eq!(now().await, changed);
+}
+
 #[tokio::test]
 async fn figures_are_on_the_operator_port_and_not_on_the_public_one() {
     let deployment = Deployment::whole(1).await;
-    for path in ["/metrics", "/v1/metrics"] {
+    for path in ["/metrics", "/v1/metrics", "/log-filter"] {
         assert_eq!(deployment.get(path).await, 404, "{path}");
     }
     for operators in [&deployment.operators, &deployment.workers_operators] {
@@ -29,6 +46,7 @@ async fn figures_are_on_the_operator_port_and_not_on_the_public_one() {
                 "{path}"
             );
         }
+        changes_what_is_logged(operators).await;
         let answer = reqwest::get(format!("{operators}/metrics")).await.unwrap();
         assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4");
     }
