@@ -15,6 +15,106 @@ const OWNER_PASSWORD: &str = "owner's secret: 17 @ night";
 const SERVICE_PASSWORD: &str = "service-secret-0123456789";
 const READER_PASSWORD: &str = "reader-secret-0123456789";
 
+/// What neither the service nor the reader may do.
+const FORBIDDEN: [&str; 17] = [
+    "UPDATE events SET position = position",
+    "UPDATE events SET payload = '{}' WHERE false",
+    "DELETE FROM events",
+    "TRUNCATE events",
+    "ALTER TABLE events DISABLE TRIGGER events_are_immutable",
+    "DROP TRIGGER events_are_immutable ON events",
+    "DROP TABLE events CASCADE",
+    "ALTER TABLE events DROP CONSTRAINT no_wallet_below_zero",
+    "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+    "CREATE TABLE mine (a text)",
+    "CREATE SCHEMA mine",
+    "CREATE TRIGGER mine BEFORE INSERT ON events EXECUTE FUNCTION refuse_change()",
+    "DELETE FROM idempotency_keys",
+    "UPDATE api_audit SET body = NULL",
+    "CREATE ROLE mine",
+    "SET ROLE florin_owner",
+    "ALTER ROLE florin_service SUPERUSER",
+];
+
+/// What the reader may not do either.
+const FORBIDDEN_TO_READERS: [&str; 6] = [
+    "INSERT INTO snapshots (aggregate_type, aggregate_id, last_sequence, payload)
+     VALUES ('Wallet', 'x', 1, '{}')",
+    "UPDATE partitions SET head_position = 0",
+    "UPDATE balances SET balance = 9",
+    "SELECT * FROM api_audit",
+    "SELECT * FROM operations",
+    "SELECT * FROM letters_of_intake",
+];
+
+/// As whom the service is started.
+#[derive(Debug, Clone, Copy)]
+enum Who {
+    Admin,
+    Owner,
+    Service,
+}
+
+/// What is done to the database, as whom the service then does not start, why, and what mends it.
+const HARM: [(&str, Who, &str, &str); 11] = [
+    ("", Who::Admin, "postgres is a superuser", ""),
+    ("", Who::Owner, "florin_owner owns the table events", ""),
+    (
+        "GRANT florin_owner TO florin_service",
+        Who::Service,
+        "a member of florin_owner, which owns the table events",
+        "REVOKE florin_owner FROM florin_service",
+    ),
+    (
+        "ALTER ROLE florin_service NOINHERIT; GRANT florin_owner TO florin_service",
+        Who::Service,
+        "a member of florin_owner",
+        "REVOKE florin_owner FROM florin_service; ALTER ROLE florin_service INHERIT",
+    ),
+    (
+        "GRANT postgres TO florin_service",
+        Who::Service,
+        "a member of postgres, which is a superuser",
+        "REVOKE postgres FROM florin_service",
+    ),
+    (
+        "GRANT DELETE, TRUNCATE ON events TO PUBLIC",
+        Who::Service,
+        "florin_service has DELETE, TRUNCATE on events",
+        "REVOKE DELETE, TRUNCATE ON events FROM PUBLIC",
+    ),
+    (
+        "GRANT UPDATE (payload) ON events TO florin_service",
+        Who::Service,
+        "florin_service has UPDATE on events",
+        "REVOKE UPDATE (payload) ON events FROM florin_service",
+    ),
+    (
+        "GRANT pg_write_all_data TO florin_service",
+        Who::Service,
+        "UPDATE, DELETE on events",
+        "REVOKE pg_write_all_data FROM florin_service",
+    ),
+    (
+        "ALTER ROLE florin_service CREATEROLE",
+        Who::Service,
+        "may create roles",
+        "ALTER ROLE florin_service NOCREATEROLE",
+    ),
+    (
+        "ALTER SCHEMA public OWNER TO florin_service",
+        Who::Service,
+        "owns the schema of events",
+        "ALTER SCHEMA public OWNER TO pg_database_owner",
+    ),
+    (
+        "GRANT pg_execute_server_program TO florin_service",
+        Who::Service,
+        "writes the server's files",
+        "REVOKE pg_execute_server_program FROM florin_service",
+    ),
+];
+
 /// The URL of the same database for another role.
 fn url_of(admin: &str, role: &str, password: &str) -> String {
     let place = admin.split_once('@').unwrap().1;
@@ -109,25 +209,7 @@ async fn each_role_does_what_it_is_for_and_is_refused_the_rest() {
     let ran = run(["verify", "--database-url", &reader]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
 
-    for forbidden in [
-        "UPDATE events SET position = position",
-        "UPDATE events SET payload = '{}' WHERE false",
-        "DELETE FROM events",
-        "TRUNCATE events",
-        "ALTER TABLE events DISABLE TRIGGER events_are_immutable",
-        "DROP TRIGGER events_are_immutable ON events",
-        "DROP TABLE events CASCADE",
-        "ALTER TABLE events DROP CONSTRAINT no_wallet_below_zero",
-        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
-        "CREATE TABLE mine (a text)",
-        "CREATE SCHEMA mine",
-        "CREATE TRIGGER mine BEFORE INSERT ON events EXECUTE FUNCTION refuse_change()",
-        "DELETE FROM idempotency_keys",
-        "UPDATE api_audit SET body = NULL",
-        "CREATE ROLE mine",
-        "SET ROLE florin_owner",
-        "ALTER ROLE florin_service SUPERUSER",
-    ] {
+    for forbidden in FORBIDDEN {
         for url in [&service, &reader] {
             let error = sql(url, forbidden).await.expect_err(forbidden);
             let is_refused =
@@ -139,15 +221,7 @@ async fn each_role_does_what_it_is_for_and_is_refused_the_rest() {
     }
     // Not even the owner changes history by mistake.
     assert!(sql(&owner, "DELETE FROM events").await.unwrap_err().contains("immutable"));
-    for forbidden in [
-        "INSERT INTO snapshots (aggregate_type, aggregate_id, last_sequence, payload)
-         VALUES ('Wallet', 'x', 1, '{}')",
-        "UPDATE partitions SET head_position = 0",
-        "UPDATE balances SET balance = 9",
-        "SELECT * FROM api_audit",
-        "SELECT * FROM operations",
-        "SELECT * FROM letters_of_intake",
-    ] {
+    for forbidden in FORBIDDEN_TO_READERS {
         let error = sql(&reader, forbidden).await.expect_err(forbidden);
         assert!(error.contains("permission denied"), "{forbidden}: {error}");
     }
@@ -269,66 +343,13 @@ async fn the_service_does_not_start_as_a_role_that_could_change_history() {
     let (postgres, dir) = (OwnPostgres::start().await, TempDir::new().unwrap());
     let urls = postgres.ledger(1).await;
     let [owner, service, _] = three(&urls, &dir).await;
-    let cases = [
-        ("", &urls.admin, "postgres is a superuser", ""),
-        ("", &owner, "florin_owner owns the table events", ""),
-        (
-            "GRANT florin_owner TO florin_service",
-            &service,
-            "a member of florin_owner, which owns the table events",
-            "REVOKE florin_owner FROM florin_service",
-        ),
-        (
-            "ALTER ROLE florin_service NOINHERIT; GRANT florin_owner TO florin_service",
-            &service,
-            "a member of florin_owner",
-            "REVOKE florin_owner FROM florin_service; ALTER ROLE florin_service INHERIT",
-        ),
-        (
-            "GRANT postgres TO florin_service",
-            &service,
-            "a member of postgres, which is a superuser",
-            "REVOKE postgres FROM florin_service",
-        ),
-        (
-            "GRANT DELETE, TRUNCATE ON events TO PUBLIC",
-            &service,
-            "florin_service has DELETE, TRUNCATE on events",
-            "REVOKE DELETE, TRUNCATE ON events FROM PUBLIC",
-        ),
-        (
-            "GRANT UPDATE (payload) ON events TO florin_service",
-            &service,
-            "florin_service has UPDATE on events",
-            "REVOKE UPDATE (payload) ON events FROM florin_service",
-        ),
-        (
-            "GRANT pg_write_all_data TO florin_service",
-            &service,
-            "UPDATE, DELETE on events",
-            "REVOKE pg_write_all_data FROM florin_service",
-        ),
-        (
-            "ALTER ROLE florin_service CREATEROLE",
-            &service,
-            "may create roles",
-            "ALTER ROLE florin_service NOCREATEROLE",
-        ),
-        (
-            "ALTER SCHEMA public OWNER TO florin_service",
-            &service,
-            "owns the schema of events",
-            "ALTER SCHEMA public OWNER TO pg_database_owner",
-        ),
-        (
-            "GRANT pg_execute_server_program TO florin_service",
-            &service,
-            "writes the server's files",
-            "REVOKE pg_execute_server_program FROM florin_service",
-        ),
-    ];
     let serve = ["serve", "--auth", "off", "--port", "0", "--database-url"];
-    for (harm, url, complaint, mend) in cases {
+    for (harm, who, complaint, mend) in HARM {
+        let url = match who {
+            Who::Admin => &urls.admin,
+            Who::Owner => &owner,
+            Who::Service => &service,
+        };
         sql(&urls.admin, harm).await.unwrap();
         for verb in [&serve[..], &["worker", "--database-url"]] {
             let ran = run([verb, &[url]].concat()).await;
