@@ -142,6 +142,11 @@ class Stack:
         self._more[name] = value
         return self
 
+    def with_variables(self, variables):
+        """The same with all of those, and none that it was told before."""
+        self._more = dict(variables)
+        return self
+
     def variables(self):
         """The environment of the service."""
         foreign = ("FLORIN_", "DATABASE_", "NATS_", "OTEL_")
