@@ -14,6 +14,7 @@
 //! most, some two megabytes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -111,6 +112,8 @@ pub(crate) struct Source {
     name: String,
     filter: String,
     messages: Option<pull::Stream>,
+    /// How often the client had connected when they were opened.
+    connects: u64,
     /// Whether the consumer is to be created anew when it is next opened.
     renews: bool,
     retry_at: Instant,
@@ -129,6 +132,7 @@ impl Source {
             name: subscription.name.to_string(),
             filter: subscription.wanted.filter(),
             messages: None,
+            connects: 0,
             renews: false,
             retry_at: Instant::now(),
             wait: RETRY.0,
@@ -176,14 +180,16 @@ impl Source {
             if Instant::now() < self.retry_at {
                 return Ok(Looked::Pulled);
             }
+            let connects = self.connected();
             let (messages, delivered) = self.open(since).await?;
             self.messages = Some(messages);
+            self.connects = connects;
             self.renews = false;
             return Ok(Looked::Opened(delivered));
         };
         // The first one is waited for, those behind it are not.
         let mut next = timeout_at(until, messages.next()).await.ok();
-        let mut taken = 0;
+        let (mut taken, before) = (0, into.len());
         while let Some(message) = next {
             let message = message.ok_or_else(|| SourceError::consumer("it ended"))?;
             into.extend(delivered(&self.name, message.map_err(SourceError::consumer)?));
@@ -194,12 +200,23 @@ impl Source {
                 false => None,
             };
         }
+        // NATS was away in between, if only for a moment in which nobody looked: what comes after it may
+        // come before what was lost.
+        if self.connected() != self.connects {
+            into.truncate(before);
+            return Err(SourceError::Away);
+        }
         if taken > 0 && std::mem::take(&mut self.is_failing) {
             tracing::info!(subscription = self.name, "events are pulled again");
             self.wait = RETRY.0;
             self.failures = 0;
         }
         Ok(Looked::Pulled)
+    }
+
+    /// How often the client has connected.
+    fn connected(&self) -> u64 {
+        self.context.client().statistics().connects.load(Ordering::Relaxed)
     }
 
     /// Finds or creates the consumer, and begins to pull.
