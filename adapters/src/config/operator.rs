@@ -28,9 +28,8 @@ impl OperatorArgs {
     pub fn metrics(&self, traces: &TraceArgs, unless_said: &str) -> Option<Settings> {
         let own = self.otlp_metrics_endpoint.clone().filter(|url| !url.is_empty());
         let collector = own.or_else(|| traces.endpoint_of("metrics"));
-        let service = traces.service_name.clone().unwrap_or_else(|| unless_said.to_owned());
         let is_wanted = self.operator_port.is_some() || collector.is_some();
-        is_wanted.then_some(Settings { service, collector })
+        is_wanted.then(|| Settings { service: traces.service(unless_said), collector })
     }
 
     /// Where to listen, if anywhere.

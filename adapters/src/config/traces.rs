@@ -24,14 +24,21 @@ pub struct TraceArgs {
 impl TraceArgs {
     /// As traces take them; nothing where there are none.
     pub fn settings(&self, unless_said: &str) -> Option<Settings> {
-        let endpoint = self.otlp_endpoint.clone().filter(|endpoint| !endpoint.is_empty())?;
-        let service = self.service_name.clone().unwrap_or_else(|| unless_said.to_owned());
-        Some(Settings { endpoint, ratio: self.trace_ratio, service })
+        let endpoint = self.endpoint()?.to_owned();
+        Some(Settings { endpoint, ratio: self.trace_ratio, service: self.service(unless_said) })
     }
 
     /// Where the collector takes something else.
     pub fn endpoint_of(&self, signal: &str) -> Option<String> {
-        let endpoint = self.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())?;
-        Some(format!("{}/v1/{signal}", endpoint.trim_end_matches('/')))
+        Some(format!("{}/v1/{signal}", self.endpoint()?.trim_end_matches('/')))
+    }
+
+    /// What this service is called there.
+    pub fn service(&self, unless_said: &str) -> String {
+        self.service_name.clone().unwrap_or_else(|| unless_said.to_owned())
+    }
+
+    fn endpoint(&self) -> Option<&str> {
+        self.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())
     }
 }

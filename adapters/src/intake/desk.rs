@@ -88,15 +88,17 @@ impl Desk {
                 Fate::Aside => {}
             }
         }
+        if done.is_empty() && waiting.is_empty() {
+            return true;
+        }
         let mut patience = patience("noted");
-        while !(done.is_empty() && waiting.is_empty()) {
+        loop {
             match letters::note(&self.pool, &done, &waiting).await {
                 Ok(()) => return true,
                 Err(error) if patience.has_ended(&error).await => return false,
                 Err(_) => {}
             }
         }
-        true
     }
 }
 

@@ -235,7 +235,9 @@ pub async fn replay(pool: &PgPool, letter: u64) -> Result<bool, sqlx::Error> {
             JOIN intake_letters l USING (transaction_id) WHERE l.letter = $1 FOR UPDATE OF t),
         queued AS (
           UPDATE intake_letters SET state = 'replayed', publish_at = now(), updated_at = now()
-           WHERE letter = $1 AND state = 'open' AND (SELECT count(*) FROM mine) >= 0
+           WHERE letter = $1 AND state = 'open'
+             -- Always so: it has the transaction locked before.
+             AND (SELECT count(*) FROM mine) >= 0
           RETURNING transaction_id),
         again AS (
           UPDATE intake_transactions t

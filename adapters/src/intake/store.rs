@@ -38,15 +38,14 @@ ON CONFLICT (transaction_id) DO UPDATE
    SET kind = coalesce(t.kind, excluded.kind),
        failure = CASE WHEN t.kind <> excluded.kind THEN t.failure
                       ELSE coalesce(t.failure, excluded.failure) END,
-       state = CASE WHEN t.state = 'waiting' AND t.failure IS NULL AND excluded.state = 'open'
-                     AND t.receiver = excluded.receiver
-                     AND t.sender IS NOT DISTINCT FROM excluded.sender
-                    THEN 'open' ELSE t.state END,
-       -- What was waited for has come; the ledger is tried from the beginning.
-       tries = CASE WHEN t.state = 'waiting' AND t.failure IS NULL AND excluded.state = 'open'
-                     AND t.receiver = excluded.receiver
-                     AND t.sender IS NOT DISTINCT FROM excluded.sender
-                    THEN 0 ELSE t.tries END
+       -- What was waited for has come: the ledger is tried from the beginning.
+       (state, tries) = (
+         SELECT CASE WHEN it.opens THEN 'open' ELSE t.state END,
+                CASE WHEN it.opens THEN 0 ELSE t.tries END
+           FROM (SELECT coalesce(t.state = 'waiting' AND t.failure IS NULL
+                                 AND excluded.state = 'open' AND t.receiver = excluded.receiver
+                                 AND t.sender IS NOT DISTINCT FROM excluded.sender, false)
+                        AS opens) AS it)
 RETURNING ";
 
 /// Of each only if the row is as it was when the step was decided. What its movement was stays: the

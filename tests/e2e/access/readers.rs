@@ -5,10 +5,24 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{Consumer, pull};
 use futures::StreamExt;
 
-use super::{Guarded, TAKEN};
+use super::{Guarded, Service, TAKEN};
 
 /// How long a message may take to come.
 const WAIT: Duration = Duration::from_secs(20);
+
+impl Service {
+    /// Creates the consumer of its name on a stream, and acknowledges the first message; its subject.
+    async fn reads_one(&self, stream: &str) -> String {
+        let stream = self.jetstream().get_stream(stream).await.unwrap();
+        let durable_name = Some(self.user.clone());
+        let config = pull::Config { durable_name, ..pull::Config::default() };
+        let consumer = stream.create_consumer(config).await.unwrap();
+        let mut batch = consumer.fetch().max_messages(1).expires(WAIT).messages().await.unwrap();
+        let message = batch.next().await.unwrap().unwrap();
+        message.double_ack().await.unwrap();
+        message.subject.to_string()
+    }
+}
 
 #[tokio::test]
 async fn a_service_downstream_reads_the_ledger_by_a_consumer_of_its_own() {
@@ -59,14 +73,7 @@ async fn whoever_looks_after_the_service_reads_alerts_and_dead_letters() {
         [("ALERTS", "alerts.alice.largeOutflow"), ("DEAD_LETTERS", "dead-letters.stats.alice")]
     {
         florin.publish(subject, "{}".into()).await.unwrap().await.unwrap();
-        let stream = people.jetstream().get_stream(stream).await.unwrap();
-        let durable_name = Some("people".to_owned());
-        let config = pull::Config { durable_name, ..pull::Config::default() };
-        let consumer = stream.create_consumer(config).await.unwrap();
-        let mut batch = consumer.fetch().max_messages(1).expires(WAIT).messages().await.unwrap();
-        let message = batch.next().await.unwrap().unwrap();
-        assert_eq!(&*message.subject, subject);
-        message.double_ack().await.unwrap();
+        assert_eq!(people.reads_one(stream).await, subject);
     }
     assert_eq!(*people.complaints.lock().unwrap(), Vec::<String>::new());
 }
@@ -84,13 +91,6 @@ async fn a_service_upstream_publishes_what_the_intake_takes_and_reads_the_outcom
     // And reads what became of it.
     let subject = "wallet.transactionFinalized";
     florin.publish(subject, "{}".into()).await.unwrap().await.unwrap();
-    let stream = payments.jetstream().get_stream("OUTCOMES").await.unwrap();
-    let durable_name = Some("payments".to_owned());
-    let config = pull::Config { durable_name, ..pull::Config::default() };
-    let consumer = stream.create_consumer(config).await.unwrap();
-    let mut batch = consumer.fetch().max_messages(1).expires(WAIT).messages().await.unwrap();
-    let message = batch.next().await.unwrap().unwrap();
-    assert_eq!(&*message.subject, subject);
-    message.double_ack().await.unwrap();
+    assert_eq!(payments.reads_one("OUTCOMES").await, subject);
     assert_eq!(*payments.complaints.lock().unwrap(), Vec::<String>::new());
 }

@@ -15,6 +15,7 @@
 use std::collections::BTreeSet;
 
 use super::migrations;
+use crate::hex::hex;
 
 /// The last migration that was there before there were rules, and its checksums: what was applied
 /// somewhere is never edited.
@@ -109,10 +110,6 @@ fn of_alter(statement: &str) -> Vec<String> {
     ];
     let broken = rules.into_iter().filter(|(is_broken, _)| *is_broken);
     broken.map(|(_, why)| format!("{why}: {statement}")).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
