@@ -49,20 +49,22 @@ ON CONFLICT (transaction_id) DO UPDATE
 RETURNING ";
 
 /// Of each only if the row is as it was when the step was decided. What its movement was stays: the
-/// reversal names it, and has to be the same each time.
+/// reversal names it, and has to be the same each time. The steps are joined where the rows are locked,
+/// by the key: two lists that Postgres takes for short would be compared each with each.
 const SAVE: &str = "
 WITH mine AS (
-  SELECT t.transaction_id FROM intake_transactions t
-   WHERE t.transaction_id = ANY ($1) ORDER BY t.transaction_id FOR UPDATE
+  SELECT s.*
+    FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::uuid[], $6::text[], $7::text[],
+                $8::text[]) AS s (id, was, reversals, state, movement, status, reason, error)
+    JOIN intake_transactions t ON t.transaction_id = s.id
+   ORDER BY t.transaction_id FOR UPDATE OF t
 ), saved AS (
   UPDATE intake_transactions t
      SET state = s.state, error = s.error, updated_at = now(),
          tries = CASE WHEN s.state = s.was THEN t.tries + 1 ELSE 0 END,
          movement = coalesce(t.movement, CASE WHEN s.state = 'completed' THEN s.movement END),
          reversal = CASE WHEN s.state = 'reversed' THEN s.movement ELSE t.reversal END
-    FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::uuid[], $6::text[], $7::text[],
-                $8::text[]) AS s (id, was, reversals, state, movement, status, reason, error)
-    JOIN mine ON mine.transaction_id = s.id
+    FROM mine s
    WHERE t.transaction_id = s.id AND t.state = s.was AND t.reversals = s.reversals
   RETURNING t.*, s.status, s.reason
 ), told AS (
