@@ -1,9 +1,9 @@
 //! The journal's newest events, in memory: what the relay and four read models follow at the same
 //! time is read and decoded once.
 //!
-//! Whoever asks for what comes next is given what is here, and else reads it from Postgres for all the
-//! others, who wait for it meanwhile. Only readers near the end meet here: one with a backlog reads
-//! its own pages, which nobody else wants.
+//! Whoever asks for what comes next is given what is here, and at its end reads on from Postgres for all
+//! the others, who wait for it meanwhile. Only readers within [`KEPT`] events of the journal's end meet
+//! here: one with a backlog reads its own pages, which nobody else wants.
 //!
 //! Bounds: [`KEPT`] events over all partitions.
 
@@ -14,7 +14,6 @@ use florin_application::Journal;
 use florin_domain::TransferId;
 use florin_domain::journal::RecordedEvent;
 use florin_projections::ports::{JournalAway, JournalReader};
-use florin_projections::runner::FAR;
 use tokio::sync::Mutex;
 
 use super::PostgresJournal;
@@ -42,16 +41,29 @@ impl RecentJournal {
 
     /// Whether a reader there may meet others.
     fn is_near(&self, partition: u32, after: u64) -> bool {
-        self.heads.head(partition).saturating_sub(after) <= FAR
+        let ahead = self.heads.head(partition).saturating_sub(after);
+        usize::try_from(ahead).is_ok_and(|ahead| ahead <= self.kept)
     }
 }
 
-/// What comes after a position, if that is here.
-fn after(newest: &VecDeque<RecordedEvent>, position: u64, limit: usize) -> Vec<RecordedEvent> {
-    let Some(first) = newest.front().map(|event| event.position) else { return Vec::new() };
-    let Some(skipped) = (position + 1).checked_sub(first) else { return Vec::new() };
+/// Where what comes after a position is.
+enum Next {
+    /// Here.
+    Here(Vec<RecordedEvent>),
+    /// It was here: the others are ahead of it.
+    Gone,
+    /// Nobody has read it yet.
+    Unread,
+}
+
+fn after(newest: &VecDeque<RecordedEvent>, position: u64, limit: usize) -> Next {
+    let (Some(first), Some(last)) = (newest.front(), newest.back()) else { return Next::Unread };
+    if position >= last.position {
+        return Next::Unread;
+    }
+    let Some(skipped) = (position + 1).checked_sub(first.position) else { return Next::Gone };
     let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-    newest.iter().skip(skipped).take(limit).cloned().collect()
+    Next::Here(newest.iter().skip(skipped).take(limit).cloned().collect())
 }
 
 /// Keeps what was read behind what is here, and drops what it does not follow.
@@ -79,15 +91,20 @@ impl JournalReader for RecentJournal {
         let Some(newest) = newest.filter(|_| self.is_near(partition, position)) else {
             return self.journal.page(partition, position, limit).await;
         };
-        // Held while Postgres is asked: whoever comes meanwhile wants the same.
         let mut newest = newest.lock().await;
-        let known = after(&newest, position, limit);
-        if !known.is_empty() {
-            return Ok(known);
+        match after(&newest, position, limit) {
+            Next::Here(events) => Ok(events),
+            Next::Gone => {
+                drop(newest);
+                self.journal.page(partition, position, limit).await
+            }
+            Next::Unread => {
+                // Held while Postgres is asked: whoever comes meanwhile wants the same.
+                let page = self.journal.page(partition, position, limit).await?;
+                keep(&mut newest, &page, self.kept);
+                Ok(page)
+            }
         }
-        let page = self.journal.page(partition, position, limit).await?;
-        keep(&mut newest, &page, self.kept);
-        Ok(page)
     }
 
     async fn head(&self, partition: u32) -> Result<u64, JournalAway> {
@@ -138,19 +155,28 @@ mod tests {
         positions.map(event).collect()
     }
 
-    fn positions(events: &[RecordedEvent]) -> Vec<u64> {
-        events.iter().map(|event| event.position).collect()
+    /// The positions that are given, or why none are.
+    fn given(newest: &VecDeque<RecordedEvent>, position: u64, limit: usize) -> String {
+        match after(newest, position, limit) {
+            Next::Here(events) => {
+                format!("{:?}", events.iter().map(|event| event.position).collect::<Vec<_>>())
+            }
+            Next::Gone => "gone".to_owned(),
+            Next::Unread => "unread".to_owned(),
+        }
     }
 
     #[test]
     fn what_was_read_is_given_from_any_position_that_is_here() {
         let mut newest = VecDeque::new();
+        assert_eq!(given(&newest, 0, 9), "unread");
         keep(&mut newest, &events(5..=7), 10);
         keep(&mut newest, &events(8..=9), 10);
-        assert_eq!(positions(&after(&newest, 4, 99)), [5, 6, 7, 8, 9]);
-        assert_eq!(positions(&after(&newest, 6, 2)), [7, 8]);
-        for elsewhere in [3, 9, 12] {
-            assert!(after(&newest, elsewhere, 9).is_empty(), "{elsewhere}");
+        assert_eq!(given(&newest, 4, 99), "[5, 6, 7, 8, 9]");
+        assert_eq!(given(&newest, 6, 2), "[7, 8]");
+        assert_eq!(given(&newest, 3, 9), "gone");
+        for end in [9, 12] {
+            assert_eq!(given(&newest, end, 9), "unread", "after {end}");
         }
     }
 
@@ -160,12 +186,12 @@ mod tests {
         keep(&mut newest, &events(5..=7), 4);
         keep(&mut newest, &events(6..=7), 4);
         keep(&mut newest, &events(8..=10), 4);
-        assert_eq!(positions(&after(&newest, 6, 9)), [7, 8, 9, 10]);
+        assert_eq!(given(&newest, 6, 9), "[7, 8, 9, 10]");
         keep(&mut newest, &events(12..=13), 4);
-        assert_eq!(positions(&after(&newest, 11, 9)), [12, 13]);
-        assert!(after(&newest, 9, 9).is_empty());
+        assert_eq!(given(&newest, 11, 9), "[12, 13]");
+        assert_eq!(given(&newest, 9, 9), "gone");
         // Overlapping, and further: it does not follow either.
         keep(&mut newest, &events(13..=15), 4);
-        assert_eq!(positions(&after(&newest, 12, 9)), [13, 14, 15]);
+        assert_eq!(given(&newest, 12, 9), "[13, 14, 15]");
     }
 }
