@@ -104,12 +104,13 @@ impl Status {
 /// # Errors
 /// When Postgres is away.
 pub async fn status(executor: impl PgExecutor<'_>) -> Result<Vec<Status>, sqlx::Error> {
+    // A join would be one of all events, as long as Postgres takes them for few.
     let rows = sqlx::query(
         "SELECT c.projection, c.partition, c.position, c.parked, c.updated_at, p.head_position,
-                e.recorded_at AS behind_since
+                (SELECT e.recorded_at FROM events e
+                  WHERE e.partition = c.partition AND e.position = c.position + 1) AS behind_since
            FROM checkpoints c
            JOIN partitions p ON p.partition = c.partition
-           LEFT JOIN events e ON e.partition = c.partition AND e.position = c.position + 1
           ORDER BY c.projection, c.partition",
     )
     .fetch_all(executor)

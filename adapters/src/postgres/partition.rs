@@ -79,10 +79,12 @@ impl PostgresPartition {
 
     async fn head(&mut self) -> Result<Head, JournalError> {
         let number = self.number();
+        // A join would be one of all events of the partition, as long as Postgres takes them for few.
         let row = sqlx::query(
-            "SELECT p.head_position, p.head_hash, e.recorded_at
+            "SELECT p.head_position, p.head_hash,
+                    (SELECT e.recorded_at FROM events e
+                      WHERE e.partition = p.partition AND e.position = p.head_position) AS recorded_at
                FROM partitions p
-               LEFT JOIN events e ON e.partition = p.partition AND e.position = p.head_position
               WHERE p.partition = $1",
         )
         .bind(number)

@@ -80,12 +80,13 @@ pub struct Unpublished {
 /// # Errors
 /// When Postgres is away.
 pub async fn unpublished(executor: impl PgExecutor<'_>) -> Result<Vec<Unpublished>, sqlx::Error> {
+    // A join would be one of all events, as long as Postgres takes them for few.
     let rows: Vec<(i32, i64, i64, Option<DateTime<Utc>>)> = sqlx::query_as(
-        "SELECT p.partition, coalesce(r.position, 0), p.head_position, e.recorded_at
+        "SELECT p.partition, coalesce(r.position, 0), p.head_position,
+                (SELECT e.recorded_at FROM events e
+                  WHERE e.partition = p.partition AND e.position = coalesce(r.position, 0) + 1)
            FROM partitions p
            LEFT JOIN relay_cursors r USING (partition)
-           LEFT JOIN events e ON e.partition = p.partition
-                             AND e.position = coalesce(r.position, 0) + 1
           ORDER BY p.partition",
     )
     .fetch_all(executor)
