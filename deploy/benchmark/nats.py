@@ -19,7 +19,7 @@ _CHUNK = 1 << 16
 
 
 class Stream:
-    """A connection that publishes. A context manager."""
+    """A connection that publishes, and asks how far a stream is. A context manager."""
 
     def __init__(self, url):
         self._where = urllib.parse.urlsplit(url)
@@ -57,15 +57,27 @@ class Stream:
             taken += self._acknowledged()
         return sent
 
+    def last_sequence(self, stream):
+        """How many messages a stream has ever taken. Nothing may be in flight."""
+        self._send(b"PUB $JS.API.STREAM.INFO.%s %s 0\r\n\r\n" % (stream.encode(), _INBOX.encode()))
+        answer = self._answer()
+        if "error" in answer:
+            raise Failure(f"JetStream says nothing of {stream}: {answer}")
+        return answer["state"]["last_seq"]
+
     def _acknowledged(self):
         """Waits for one acknowledgement."""
+        answer = self._answer()
+        if "error" in answer or "stream" not in answer:
+            raise Failure(f"JetStream does not take a message: {answer}")
+        return 1
+
+    def _answer(self):
         while not (line := self._line()).startswith(b"MSG "):
             self._heed(line)
         answer = json.loads(self._exactly(int(line.split()[-1])))
         self._line()
-        if "error" in answer or "stream" not in answer:
-            raise Failure(f"JetStream does not take a message: {answer}")
-        return 1
+        return answer
 
     def _heed(self, line):
         if line == b"PING":
