@@ -3,7 +3,7 @@
 
 use clap::Args;
 
-use crate::telemetry::traces::{Ratio, Settings};
+use crate::telemetry::traces::{Ratio, Rule, Sampler, Settings};
 
 /// Whether traces are made, and where they go.
 #[derive(Debug, Clone, Default, Args)]
@@ -12,8 +12,16 @@ pub struct TraceArgs {
     /// one there are no traces.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// How many of the requests are traced whose callers do not say (by `traceparent`): 0 for none, 1
-    /// for all.
+    /// Which requests are traced: as their caller says (by `traceparent`) and else by the ratio, unless
+    /// told otherwise.
+    #[arg(
+        long,
+        env = "OTEL_TRACES_SAMPLER",
+        default_value = "parentbased_traceidratio",
+        value_name = "RULE"
+    )]
+    pub trace_sampler: Rule,
+    /// How many of the requests are traced where that is left to chance: 0 for none, 1 for all.
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "0.01", value_name = "RATIO")]
     pub trace_ratio: Ratio,
     /// What this service is called there; florin-api, florin-worker or florin-dev unless said.
@@ -25,7 +33,8 @@ impl TraceArgs {
     /// As traces take them; nothing where there are none.
     pub fn settings(&self, unless_said: &str) -> Option<Settings> {
         let endpoint = self.endpoint()?.to_owned();
-        Some(Settings { endpoint, ratio: self.trace_ratio, service: self.service(unless_said) })
+        let sampler = Sampler { rule: self.trace_sampler, ratio: self.trace_ratio };
+        Some(Settings { endpoint, sampler, service: self.service(unless_said) })
     }
 
     /// Where the collector takes something else.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::http::{Extensions, HeaderMap, HeaderValue};
 
-use crate::telemetry::traces::context;
+use crate::telemetry::traces::{context, passed_on};
 
 /// The 32 hex digits of a trace id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) struct OwnSpan(pub(super) Arc<str>);
 /// client sent.
 pub(super) fn kept(extensions: &mut Extensions, headers: &HeaderMap) -> Option<Arc<str>> {
     let own = extensions.remove().map(|OwnSpan(context)| context);
-    own.or_else(|| traceparent(headers).map(Arc::from))
+    own.or_else(|| traceparent(headers).map(passed_on))
 }
 
 #[cfg(test)]

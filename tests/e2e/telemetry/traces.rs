@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
+use florin_adapters::nats::stream::LEDGER;
 use florin_domain::event_metadata::EventMetadata;
 use florin_tests::collector::{Collector, Span, attribute};
 use florin_tests::store::eventually;
@@ -163,6 +164,29 @@ async fn what_is_carried_out_later_goes_on_with_the_trace_of_who_asked() {
         assert_eq!(one(&spans, name).parent(), process.span_id(), "{name}");
     }
     told.finish().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_is_not_heeded_has_nothing_traced_now_or_later() {
+    let collector = Collector::start();
+    let sampler = ["--otlp-endpoint", collector.url(), "--trace-sampler", "always_off"];
+    let told = Told::start(&sampler, &["--auth", "off"], &[]).await;
+    let headers = [("traceparent", &*traceparent(TRACE))];
+    let answer = told.post("/wallets/alice/deposit", &headers, json!({ "amount": 5 })).await;
+    assert_eq!(answer.expect(201).header("x-trace-id"), Some(TRACE), "it is the same trace");
+    let jetstream = told.nats.jetstream().await;
+    eventually("both events are published", async || {
+        let stream = jetstream.get_stream(LEDGER.name).await.map_err(|error| error.to_string())?;
+        let messages = stream.cached_info().state.messages;
+        if messages == 2 { Ok(()) } else { Err(format!("{messages} are")) }
+    })
+    .await;
+    let events = told.nats.events(0).await;
+    let kept = EventMetadata::read(&events[1].metadata).traceparent;
+    assert_eq!(kept, Some(format!("00-{TRACE}-{CALLER}-00").into()));
+    told.finish().await;
+    // What is left of spans was exported when the processes stopped.
+    assert!(collector.spans().is_empty(), "{:?}", collector.spans());
 }
 
 #[tokio::test]

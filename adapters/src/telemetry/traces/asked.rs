@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::http::Method;
-use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, Tracer as _};
+use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, SpanKind, Status, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::Span;
 use uuid::Uuid;
@@ -38,7 +38,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The span of a request, if it is traced: as its caller says, or else by chance.
+    /// The span of a request, if it is traced.
     pub(crate) fn request(
         caller: Option<&str>,
         method: &Method,
@@ -105,9 +105,7 @@ impl Traces {
         route: Option<&str>,
     ) -> Option<Asked> {
         let parent = caller.and_then(read);
-        let is_wanted =
-            parent.as_ref().map_or_else(|| self.ratio.hits(), |parent| parent.is_sampled());
-        if !is_wanted {
+        if !self.sampler.wants(parent.as_ref().map(SpanContext::is_sampled)) {
             return None;
         }
         let method = if METHODS.contains(method) { method.as_str() } else { "_OTHER" };

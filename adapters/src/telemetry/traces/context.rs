@@ -28,6 +28,13 @@ pub(crate) fn traceparent(text: &str) -> Option<&str> {
     (is_whole && !invalid).then_some(context)
 }
 
+/// The same trace context, of what is not traced; it was checked where it came in.
+pub(super) fn untraced(traceparent: &str) -> String {
+    let (rest, flags) = traceparent.split_at_checked(LENGTH - 2).unwrap_or((traceparent, ""));
+    let flags = u8::from_str_radix(flags, 16).unwrap_or(0) & !TraceFlags::SAMPLED.to_u8();
+    format!("{rest}{flags:02x}")
+}
+
 /// A trace context, read; it was checked where it came in.
 pub(super) fn read(traceparent: &str) -> Option<SpanContext> {
     let mut parts = traceparent.split('-').skip(1);
@@ -62,6 +69,14 @@ mod tests {
             let context = read(&text).unwrap();
             assert_eq!(context.is_sampled(), flags == "01");
             assert_eq!(written(&context), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_traced_says_so_and_stays_the_same_otherwise() {
+        for (before, after) in [("00", "00"), ("01", "00"), ("03", "02"), ("ff", "fe")] {
+            let text = |flags| format!("00-{TRACE}-00f067aa0ba902b7-{flags}");
+            assert_eq!(untraced(&text(before)), text(after));
         }
     }
 

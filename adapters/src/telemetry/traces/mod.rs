@@ -19,10 +19,11 @@
 //! | `batch` | the spans of what happens to events, many at once |
 //! | `context` | trace contexts as text |
 //! | `export` | the way to the collector, which holds nobody up |
+//! | `sampler` | which requests are traced |
 //!
-//! What is traced is decided once, where it comes in: as the caller says in their `traceparent`, or else by
-//! chance ([`Ratio`]). Whoever comes later reads that from the stored context. Off, all of this is the
-//! look at one pointer.
+//! What is traced is decided once, where it comes in ([`Sampler`]): as the caller says in their `traceparent`,
+//! or else by chance. Whoever comes later reads that from the stored context. Off, all of this is the look
+//! at one pointer.
 //!
 //! Names and attributes are those of the semantic conventions
 //! (<https://opentelemetry.io/docs/specs/semconv/>) where they have one, and `florin.*` where not. There
@@ -32,21 +33,20 @@ mod asked;
 mod batch;
 pub(crate) mod context;
 mod export;
+mod sampler;
 
-use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
-use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive as _;
 use thiserror::Error;
 
 pub(crate) use asked::{Asked, AskedFor};
 pub(crate) use batch::{Batch, ProjectionTraces, Stage};
 use export::Delivery;
+pub use sampler::{NoRatio, Ratio, Rule, Sampler};
 
 /// How long the end of the process waits for spans that are not exported yet.
 const STOP_WAIT: Duration = Duration::from_secs(3);
@@ -59,8 +59,8 @@ static TRACES: OnceLock<Traces> = OnceLock::new();
 pub struct Settings {
     /// Where they are sent: a collector's address for OTLP by HTTP (`http://127.0.0.1:4318`).
     pub endpoint: String,
-    /// How many of the requests are traced whose callers do not say.
-    pub ratio: Ratio,
+    /// Which requests are traced.
+    pub sampler: Sampler,
     /// What this service is called.
     pub service: String,
 }
@@ -76,35 +76,6 @@ pub enum TracesError {
     Twice,
 }
 
-/// How many of all requests: 0 to 1.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ratio(u64);
-
-/// Not a [`Ratio`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a ratio is a number from 0 (none) to 1 (all), such as 0.01")]
-pub struct NoRatio;
-
-impl FromStr for Ratio {
-    type Err = NoRatio;
-
-    fn from_str(text: &str) -> Result<Self, NoRatio> {
-        let ratio: Decimal = text.parse().map_err(|_| NoRatio)?;
-        if ratio < Decimal::ZERO || ratio > Decimal::ONE {
-            return Err(NoRatio);
-        }
-        let bound = (ratio * Decimal::from(u64::MAX)).trunc().to_u64();
-        bound.map(Self).ok_or(NoRatio)
-    }
-}
-
-impl Ratio {
-    /// So many of so many times.
-    fn hits(self) -> bool {
-        self.0 == u64::MAX || rand::random::<u64>() < self.0
-    }
-}
-
 /// Begins to trace.
 ///
 /// What is not exported yet is when the guard is dropped, so it lives as long as `main`, and shorter
@@ -114,7 +85,7 @@ impl Ratio {
 /// [`TracesError`], by name.
 pub fn start(settings: &Settings) -> Result<Guard, TracesError> {
     let (provider, delivery) = export::provider(settings)?;
-    let traces = Traces::of(&provider, settings.ratio, Arc::clone(&delivery));
+    let traces = Traces::of(&provider, settings.sampler, Arc::clone(&delivery));
     TRACES.set(traces).map_err(|_| TracesError::Twice)?;
     Ok(Guard { provider, delivery })
 }
@@ -130,6 +101,15 @@ pub fn start_if(settings: Option<&Settings>) -> Result<Option<Guard>, TracesErro
 /// The traces of this process, where they are on.
 pub(crate) fn traces() -> Option<&'static Traces> {
     TRACES.get()
+}
+
+/// The trace context of a request that this process does not trace, as whatever follows from it is told: a
+/// process that traces has decided that for all that come later.
+pub(crate) fn passed_on(traceparent: &str) -> Arc<str> {
+    match traces() {
+        Some(_) => context::untraced(traceparent).into(),
+        None => traceparent.into(),
+    }
 }
 
 /// Exports what is not exported yet when it is dropped, within a bounded time.
@@ -152,37 +132,15 @@ impl Drop for Guard {
 #[derive(Debug, Clone)]
 pub(crate) struct Traces {
     tracer: SdkTracer,
-    ratio: Ratio,
+    sampler: Sampler,
     delivery: Arc<Delivery>,
 }
 
 impl Traces {
-    fn of(provider: &SdkTracerProvider, ratio: Ratio, delivery: Arc<Delivery>) -> Self {
-        Self { tracer: provider.tracer(env!("CARGO_PKG_NAME")), ratio, delivery }
+    fn of(provider: &SdkTracerProvider, sampler: Sampler, delivery: Arc<Delivery>) -> Self {
+        Self { tracer: provider.tracer(env!("CARGO_PKG_NAME")), sampler, delivery }
     }
 }
 
 #[cfg(test)]
 mod testing;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ratio_is_from_none_to_all() {
-        assert_eq!("0".parse(), Ok(Ratio(0)));
-        assert_eq!("1.0".parse(), Ok(Ratio(u64::MAX)));
-        let hundredth: Ratio = "0.01".parse().unwrap();
-        assert_eq!(u64::MAX / hundredth.0, 100);
-        for bad in ["", "-0.1", "1.1", "many", "NaN"] {
-            assert_eq!(bad.parse::<Ratio>(), Err(NoRatio), "{bad}");
-        }
-    }
-
-    #[test]
-    fn all_and_none_leave_nothing_to_chance() {
-        assert!((0..1000).all(|_| Ratio(u64::MAX).hits()));
-        assert!((0..1000).all(|_| !Ratio(0).hits()));
-    }
-}

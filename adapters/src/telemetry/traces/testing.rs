@@ -7,7 +7,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 
 use super::export::{Delivery, provided};
-use super::{Ratio, Traces};
+use super::{Sampler, Traces};
 
 /// Every span that was exported.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Tracing {
 }
 
 impl Tracing {
-    /// So many requests are traced.
+    /// So many requests are traced whose callers do not say.
     pub(super) fn of(ratio: &str) -> Self {
         let kept = Kept::default();
         Self::to(kept.clone(), kept, ratio)
@@ -50,8 +50,8 @@ impl Tracing {
         let delivery = Arc::new(Delivery::default());
         let resource = Resource::builder_empty().build();
         let provider = provided(exporter, resource, Arc::clone(&delivery));
-        let ratio: Ratio = ratio.parse().unwrap();
-        let traces = Traces::of(&provider, ratio, Arc::clone(&delivery));
+        let sampler = Sampler { ratio: ratio.parse().unwrap(), ..Sampler::default() };
+        let traces = Traces::of(&provider, sampler, Arc::clone(&delivery));
         Self { traces, delivery, provider, kept }
     }
 
