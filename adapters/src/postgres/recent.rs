@@ -68,9 +68,8 @@ fn after(newest: &VecDeque<RecordedEvent>, position: u64, limit: usize) -> Next 
 
 /// Keeps what was read behind what is here, and drops what it does not follow.
 fn keep(newest: &mut VecDeque<RecordedEvent>, page: &[RecordedEvent], kept: usize) {
-    let (Some(first), Some(last)) = (page.first(), page.last()) else { return };
+    let Some(first) = page.first() else { return };
     match newest.back().map(|event| event.position) {
-        Some(end) if last.position <= end => return,
         Some(end) if first.position == end + 1 => {}
         Some(_) | None => newest.clear(),
     }
