@@ -97,14 +97,13 @@ def _run(stream, session, name, sent):
     before = stream.last_sequence(OUTCOMES)
     begun = time.monotonic()
     stream.publish(sent)
-    told, moved = None, time.monotonic()
-    while told != len(sent):
-        last, told = told, stream.last_sequence(OUTCOMES) - before
+    last = moved = None
+    while (told := stream.last_sequence(OUTCOMES) - before) != len(sent):
         if told != last:
-            moved = time.monotonic()
+            last, moved = told, time.monotonic()
         if told > len(sent) or time.monotonic() > moved + STALL_S:
             done = session.ask(f"EXECUTE done('{name}')")
-            raise Failure(f"{told} of {len(sent)} are told, which does not move any more: {done}")
+            raise Failure(f"{told} are told of {len(sent)}, and no more come: {done}")
         time.sleep(LOOK_EVERY_S)
     took = time.monotonic() - begun
     done = json.loads(session.ask(f"EXECUTE done('{name}')"))
