@@ -13,9 +13,10 @@
 #[cfg(test)]
 mod lint;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate, MigrateError as SqlxMigrateError, Migration, Migrator};
+use sqlx::migrate::{Migrate, MigrateError as SqlxMigrateError, Migration, MigrationType};
 use sqlx::{Connection, PgConnection};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -45,11 +46,23 @@ const TURN_PAUSE: Duration = Duration::from_millis(100);
 /// What Postgres says when a lock was not had in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+/// How a migration begins that is none for a transaction, as for sqlx's own command line.
+const NO_TRANSACTION: &str = "-- no-transaction";
+
+/// The files of `migrations/` as `build.rs` lists them: version, description and text.
+const FILES: &[(i64, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
+
+static MIGRATIONS: LazyLock<Vec<Migration>> = LazyLock::new(|| {
+    let migration = |&(version, description, sql): &(i64, &'static str, &'static str)| {
+        let alone = sql.starts_with(NO_TRANSACTION);
+        Migration::new(version, description.into(), MigrationType::Simple, sql.into(), alone)
+    };
+    FILES.iter().map(migration).collect()
+});
 
 /// The migrations of this program, in their order.
 pub(crate) fn migrations() -> impl Iterator<Item = &'static Migration> {
-    MIGRATOR.iter()
+    MIGRATIONS.iter()
 }
 
 /// Why a ledger was not created or upgraded.

@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row as _};
 
 /// Groups of Postgres itself whose members write where the server keeps its files.
 const OF_THE_SERVER: [&str; 2] = ["pg_execute_server_program", "pg_write_server_files"];
@@ -53,7 +54,6 @@ impl fmt::Display for Dangerous {
 impl std::error::Error for Dangerous {}
 
 /// A role that the connection's can be, and what that one could do.
-#[derive(sqlx::FromRow)]
 struct Row {
     name: String,
     is_superuser: bool,
@@ -62,6 +62,20 @@ struct Row {
     owns_schema: bool,
     is_of_the_server: bool,
     rights: Vec<String>,
+}
+
+impl FromRow<'_, PgRow> for Row {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            name: row.try_get("name")?,
+            is_superuser: row.try_get("is_superuser")?,
+            makes_roles: row.try_get("makes_roles")?,
+            owns: row.try_get("owns")?,
+            owns_schema: row.try_get("owns_schema")?,
+            is_of_the_server: row.try_get("is_of_the_server")?,
+            rights: row.try_get("rights")?,
+        })
+    }
 }
 
 /// The role of the connection, and every way in which it could change history.

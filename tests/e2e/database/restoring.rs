@@ -198,20 +198,17 @@ impl Restored {
 }
 
 /// Where a partition ends, and with what.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
     partition: i32,
-    #[sqlx(rename = "head_position")]
     position: i64,
-    #[sqlx(rename = "head_hash")]
     hash: Vec<u8>,
 }
 
 async fn ends(pool: &PgPool) -> Vec<End> {
-    sqlx::query_as("SELECT partition, head_position, head_hash FROM partitions ORDER BY partition")
-        .fetch_all(pool)
-        .await
-        .unwrap()
+    let ends = "SELECT partition, head_position, head_hash FROM partitions ORDER BY partition";
+    let ends = sqlx::query_as(ends).fetch_all(pool).await.unwrap();
+    ends.into_iter().map(|(partition, position, hash)| End { partition, position, hash }).collect()
 }
 
 /// Now, and where the journal is; nothing is under way.

@@ -126,6 +126,12 @@ fn migrations_are_numbered_without_gaps() {
 }
 
 #[test]
+fn migrations_are_described_by_the_names_of_their_files() {
+    let second = migrations().nth(1).map(|migration| (migration.version, &*migration.description));
+    assert_eq!(second, Some((2, "transfer keys")));
+}
+
+#[test]
 fn the_migrations_to_come_keep_nobody_waiting() {
     for migration in migrations().skip(FROZEN.len()) {
         assert_eq!(wrongs(&migration.sql), Vec::<String>::new(), "{}", migration.version);
