@@ -20,7 +20,7 @@ pub fn program() -> PathBuf {
     let program = test.parent().and_then(Path::parent).unwrap().join("florin");
     assert!(
         program.exists(),
-        "{} is missing: run `cargo build -p florin-adapters` first, as deploy/test does",
+        "{} is missing: run `cargo build --workspace --all-targets` first, as deploy/test does",
         program.display()
     );
     program
