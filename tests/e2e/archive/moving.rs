@@ -13,13 +13,14 @@ use florin_tests::feed::Manner;
 use florin_tests::fresh_fold::equals_fresh_fold;
 use florin_tests::process::{command, run};
 use florin_tests::projecting::{all_caught_up, every_model};
-use florin_tests::store::{Store, balance_of, eventually};
+use florin_tests::store::{DEADLINE, Store, balance_of, eventually};
 use florin_tests::turmoil::turmoil;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use super::{empty, export, exported, import, opened, rows, urls};
 
@@ -221,7 +222,8 @@ async fn an_import_that_is_killed_leaves_nothing_behind() {
         })
         .await;
         florin_tests::process::signal(signal, child.id().unwrap()).await;
-        assert!(!child.wait().await.unwrap().success());
+        let ended = timeout(DEADLINE, child.wait()).await.expect("it ends").unwrap();
+        assert!(!ended.success(), "{ended}");
         assert_eq!(rows(&there).await, before);
     }
     // Nor does a lock stay.
@@ -273,7 +275,8 @@ async fn an_export_that_is_interrupted_leaves_no_file() {
     .await;
     assert_eq!(files(), 1, "what is not whole lies beside");
     florin_tests::process::signal("INT", child.id().unwrap()).await;
-    assert_eq!(child.wait().await.unwrap().code(), Some(130));
+    let ended = timeout(DEADLINE, child.wait()).await.expect("it ends").unwrap();
+    assert_eq!(ended.code(), Some(130));
     assert_eq!(files(), 0);
 }
 
