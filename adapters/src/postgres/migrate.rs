@@ -46,6 +46,10 @@ const TURN_PAUSE: Duration = Duration::from_millis(100);
 /// What Postgres says when a lock was not had in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
+/// Of `pg_has_role`: to be a member is not enough since Postgres 16.
+pub(super) const MAY_BECOME: &str =
+    "CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END";
+
 /// How a migration begins that is none for a transaction, as for sqlx's own command line.
 const NO_TRANSACTION: &str = "-- no-transaction";
 
@@ -160,11 +164,29 @@ async fn upgrade(admin_url: &str, partitions: Option<u32>) -> Result<PgConnectio
     }
     let mut connection = PgConnection::connect(admin_url).await?;
     take_turn(&mut connection).await?;
+    become_owner(&mut connection).await?;
     for migration in pending(&mut connection).await? {
         apply(&mut connection, migration, PATIENCE).await?;
     }
     create_partitions(&mut connection, partitions).await?;
+    sqlx::query("RESET ROLE").execute(&mut connection).await?;
     Ok(connection)
+}
+
+/// What a migration makes belongs to whoever owns the rest, whoever applies it.
+async fn become_owner(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let statement: Option<String> = sqlx::query_scalar(&format!(
+        "SELECT format('SET ROLE %I', r.rolname)
+           FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+          WHERE c.oid = to_regclass('events') AND r.rolname <> current_user
+            AND pg_has_role(r.oid, {MAY_BECOME})",
+    ))
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(statement) = statement {
+        sqlx::query(&statement).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Of all who migrate this database one goes on.

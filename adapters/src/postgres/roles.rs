@@ -13,7 +13,7 @@ use postgres_protocol::password::scram_sha_256;
 use sqlx::PgConnection;
 use sqlx::migrate::MigrateError as SqlxMigrateError;
 
-use super::migrate::{MigrateError, PATIENCE, giving_way};
+use super::migrate::{MAY_BECOME, MigrateError, PATIENCE, giving_way};
 use crate::auth::Secret;
 
 /// Owns the tables.
@@ -86,7 +86,7 @@ pub(super) async fn create(
             statements += &format!("ALTER ROLE {role} LOGIN PASSWORD '{verifier}';\n");
         }
     }
-    statements += RIGHTS;
+    statements += &RIGHTS.replace("MAY_BECOME", MAY_BECOME);
     let confidential: Vec<String> = CONFIDENTIAL.iter().map(|name| format!("'{name}'")).collect();
     statements += &READ.replace("CONFIDENTIAL", &confidential.join(", "));
     statements += OWN;
@@ -112,11 +112,11 @@ const EXISTS: [&str; 2] = [
     "; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;\n",
 ];
 
-/// Whoever is no superuser gives things only to a role that it is a member of. The owner makes schemas
+/// Whoever is no superuser gives things only to a role that it could be. The owner makes schemas
 /// for rebuilds; nobody else makes anything, which before Postgres 15 everybody could.
 const RIGHTS: &str = "
 DO $$ BEGIN
-  IF NOT pg_has_role(current_user, 'florin_owner', 'MEMBER') THEN
+  IF NOT pg_has_role('florin_owner', MAY_BECOME) THEN
     EXECUTE format('GRANT florin_owner TO %I', current_user);
   END IF;
   EXECUTE format('GRANT CONNECT, CREATE, TEMPORARY ON DATABASE %I TO florin_owner',

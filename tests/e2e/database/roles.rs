@@ -339,6 +339,25 @@ async fn who_may_create_roles_need_not_be_a_superuser() {
 }
 
 #[tokio::test]
+async fn what_a_later_migration_makes_is_the_owners_whoever_applies_it() {
+    let (postgres, dir) = (OwnPostgres::start().await, TempDir::new().unwrap());
+    let urls = postgres.ledger(1).await;
+    let [owner, ..] = three(&urls, &dir).await;
+    sql(
+        &urls.admin,
+        "DROP VIEW letters_of_intake;
+         DROP TABLE intake_letters, intake_outcomes, intake_transactions;
+         DELETE FROM _sqlx_migrations WHERE version >= 10",
+    )
+    .await
+    .unwrap();
+    let ran = run(["migrate", "--database-admin-url", &urls.admin]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    sql(&owner, "ALTER TABLE intake_letters ALTER COLUMN error SET STATISTICS 200").await.unwrap();
+    postgres.stop().await;
+}
+
+#[tokio::test]
 async fn the_service_does_not_start_as_a_role_that_could_change_history() {
     let (postgres, dir) = (OwnPostgres::start().await, TempDir::new().unwrap());
     let urls = postgres.ledger(1).await;
