@@ -42,6 +42,19 @@ async fn every_variable_of_a_container_is_one_that_its_verb_reads() {
 }
 
 #[test]
+fn the_service_is_a_role_that_the_migration_makes_and_that_owns_nothing() {
+    let services = services();
+    let migrate = &services["migrate"];
+    assert_eq!(words(&migrate["command"]), ["migrate", "--create-roles"]);
+    let password = migrate["environment"]["FLORIN_SERVICE_PASSWORD"].as_str().unwrap();
+    for name in ["api", "worker"] {
+        let url = services[name]["environment"]["DATABASE_URL"].as_str().unwrap();
+        let expected = format!("postgres://florin_service:{password}@postgres:5432/florin");
+        assert_eq!(url, expected, "{name}");
+    }
+}
+
+#[test]
 fn every_image_is_pinned_and_florins_is_of_this_version() {
     each(|name, service| {
         let image = service["image"].as_str().unwrap();

@@ -6,7 +6,7 @@ mod documents;
 mod hooks;
 mod image;
 mod licences;
-mod servers;
+mod nats;
 mod units;
 mod workflows;
 
@@ -39,12 +39,15 @@ fn words(list: &Value) -> Vec<&str> {
     list.iter().map(|word| word.as_str().unwrap_or_else(|| panic!("{word} is no text"))).collect()
 }
 
-/// The variables that a verb reads, by its `--help`.
+/// The variables that a verb reads, by its `--help`: those of flags, and passwords, which no flag has.
 async fn variables_of(verb: &str) -> BTreeSet<String> {
     let help = run([verb, "--help"]).await;
     assert_eq!(help.code, Some(0), "florin {verb}: {}", help.err);
-    let named = help.out.split("[env: ").skip(1);
-    named.map(|rest| rest.split(['=', ']']).next().unwrap().to_owned()).collect()
+    let of_flags =
+        help.out.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap());
+    let words = help.out.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_');
+    let passwords = words.filter(|word| word.ends_with("_PASSWORD"));
+    of_flags.chain(passwords).map(ToOwned::to_owned).collect()
 }
 
 /// None of these is misspelt, or has gone.
