@@ -1,7 +1,7 @@
 //! The operator port of `serve`, `worker` and `dev`, where somebody wants one.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use florin_application::Ledger;
 use tokio::net::TcpListener;
@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 
 use super::Failure;
 use crate::config::{OperatorArgs, TraceArgs};
-use crate::http::{Health, Operator};
+use crate::http::{Beyond, Health, Operator};
 use crate::postgres::PostgresJournal;
 use crate::telemetry::LogControl;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::database::Database;
+use crate::telemetry::metrics::database::{Database, Told};
 
 /// Figures that are taken, and a port that listens, if one does.
 pub(super) struct OperatorPort {
@@ -27,7 +27,10 @@ pub(super) struct OperatorPort {
 /// What answers there. It ends when it is dropped, which is at the end of the process.
 pub(super) struct Answering {
     metrics: Arc<Metrics>,
-    _tasks: JoinSet<()>,
+    database: Told,
+    beyond: Arc<OnceLock<Beyond>>,
+    is_sent: bool,
+    tasks: JoinSet<()>,
 }
 
 impl Drop for Answering {
@@ -58,39 +61,59 @@ impl OperatorPort {
         Ok(Some(Self { listener, metrics, log, is_sent: settings.collector.is_some() }))
     }
 
-    /// Answers operators, of a ledger and its database too.
-    pub(super) fn answer(
-        self,
-        health: Arc<dyn Health>,
-        ledger: &Ledger,
-        (database_url, journal): (&str, &PostgresJournal),
-    ) -> Result<Answering, Failure> {
-        let metrics = Arc::clone(&self.metrics);
-        metrics.watch_queues(ledger.depths());
-        let database = Some(Arc::new(Database::watch(&metrics, database_url, journal)?));
-        let log = self.log.clone();
-        Ok(self.serve(Operator { metrics, database, health, log }))
+    /// Answers operators from now on, of this process, and that its database is not there yet.
+    pub(super) fn answer(self) -> Answering {
+        let database = Told::among(&self.metrics);
+        self.serve(database)
     }
 
     /// Answers operators, of this process alone.
     pub(super) fn answer_alone(self, health: Arc<dyn Health>) -> Answering {
-        let (metrics, log) = (Arc::clone(&self.metrics), self.log.clone());
-        self.serve(Operator { metrics, database: None, health, log })
+        let answering = self.serve(Told::default());
+        answering.tell(Beyond { database: None, health });
+        answering
     }
 
-    fn serve(self, operator: Operator) -> Answering {
+    fn serve(self, database: Told) -> Answering {
         let mut tasks = JoinSet::new();
-        if let Some(database) = operator.database.clone().filter(|_| self.is_sent) {
-            tasks.spawn(async move { match database.follow().await {} });
-        }
+        let beyond = Arc::<OnceLock<Beyond>>::default();
+        let metrics = Arc::clone(&self.metrics);
         if let Some(listener) = self.listener {
+            let (metrics, beyond) = (Arc::clone(&metrics), Arc::clone(&beyond));
+            let operator = Operator { metrics, log: self.log, beyond };
             tasks.spawn(async move {
                 if let Err(error) = operator.serve(listener).await {
                     tracing::error!(%error, "operators are not answered any more");
                 }
             });
         }
-        Answering { metrics: self.metrics, _tasks: tasks }
+        Answering { metrics, database, beyond, is_sent: self.is_sent, tasks }
+    }
+}
+
+impl Answering {
+    /// From now on tells of a ledger and its database, too, which were reached.
+    pub(super) fn reached(
+        &mut self,
+        health: Arc<dyn Health>,
+        ledger: &Ledger,
+        (database_url, journal): (&str, &PostgresJournal),
+    ) -> Result<(), Failure> {
+        self.metrics.watch_queues(ledger.depths());
+        let told = self.database.clone();
+        let database = Arc::new(Database::watch(&self.metrics, told, database_url, journal)?);
+        if self.is_sent {
+            let database = Arc::clone(&database);
+            self.tasks.spawn(async move { match database.follow().await {} });
+        }
+        self.tell(Beyond { database: Some(database), health });
+        Ok(())
+    }
+
+    /// Once; there is nothing to be told a second time.
+    fn tell(&self, beyond: Beyond) {
+        let told = self.beyond.set(beyond);
+        debug_assert!(told.is_ok(), "an operator port is told of one database");
     }
 }
 

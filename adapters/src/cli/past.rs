@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::Failure;
 use super::operator::OperatorPort;
-use super::service::{Front, open};
+use super::service::{Front, open_behind};
 use crate::audit::AuditDesk;
 use crate::clock::SystemClock;
 use crate::dead_letters::DeadLetterDesk;
@@ -44,7 +44,11 @@ impl Past {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
-        let journal = open(&self.database_url, None).await?;
+        let mut shutdown = Box::pin(shutdown);
+        let journal = tokio::select! {
+            opened = open_behind(&self.listener, &self.front.edge, (&self.database_url, None)) => opened?,
+            () = &mut shutdown => return Ok(()),
+        };
         let partitions = journal.partitions();
         let is_there = "SELECT has_schema_privilege(n.oid, 'USAGE') FROM pg_namespace n
                          WHERE n.nspname = $1 AND to_regclass(n.nspname || '.checkpoints') IS NOT NULL";

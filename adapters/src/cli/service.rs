@@ -18,7 +18,10 @@ use crate::clock::SystemClock;
 use crate::config::{LedgerArgs, NatsArgs, ReadArgs};
 use crate::dead_letters::DeadLetterDesk;
 use crate::fraud::FraudDesk;
-use crate::http::{Api, ApiParts, BulkRoom, Dependencies, Edge, Health, Panics, Recorder, serve};
+use crate::http::{
+    Api, ApiParts, BulkRoom, Dependencies, Edge, Health, Panics, Recorder, answer_while_opening,
+    serve,
+};
 use crate::intake;
 use crate::live::Live;
 use crate::nats;
@@ -69,7 +72,14 @@ impl Service {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
-        let journal = open(&self.database_url, self.partitions).await?;
+        let mut answering = self.operator.map(OperatorPort::answer);
+        let mut shutdown = Box::pin(shutdown);
+        let database = (self.database_url.as_str(), self.partitions);
+        let opening = open_behind(&self.listener, &self.front.edge, database);
+        let journal = tokio::select! {
+            opened = opening => opened?,
+            () = &mut shutdown => return Ok(()),
+        };
         let nats = nats::connect_as(&self.nats.access()).await?;
         let settings = self.ledger.settings();
         let (opened, clock) = (Arc::new(journal.clone()), Arc::new(SystemClock));
@@ -97,8 +107,9 @@ impl Service {
         let health: Arc<dyn Health> =
             Arc::new(Dependencies { postgres: pool.clone(), reads: Some(reads.clone()), nats });
         let database = (self.database_url.as_str(), &journal);
-        let answer = |port: OperatorPort| port.answer(Arc::clone(&health), &ledger, database);
-        let _answering = self.operator.map(answer).transpose()?;
+        if let Some(answering) = &mut answering {
+            answering.reached(Arc::clone(&health), &ledger, database)?;
+        }
         let Front { auth, edge, secrets } = self.front;
         let recorder = secrets.map(|secrets| Recorder {
             log: AuditLog::start(pool.clone()),
@@ -158,6 +169,15 @@ pub(super) async fn open(url: &str, partitions: Option<u32>) -> Result<PostgresJ
         Ok(journal)
     };
     patiently(open, is_away).await
+}
+
+/// The same behind a listener, which says meanwhile what it waits for.
+pub(super) async fn open_behind(
+    listener: &TcpListener,
+    edge: &Edge,
+    (url, partitions): (&str, Option<u32>),
+) -> Result<PostgresJournal, Failure> {
+    Ok(answer_while_opening(listener, edge, open(url, partitions)).await??)
 }
 
 /// Asks again for as long as Postgres is away, and says that it is.

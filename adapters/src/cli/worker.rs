@@ -55,7 +55,12 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     let rules = args.fraud.settings()?;
     let intake = args.intake.settings(Switch::Off)?;
     let database_url = args.database.database_url;
-    let journal = open(&database_url, args.partitions.partitions).await?;
+    let mut answering = operator.map(OperatorPort::answer);
+    let mut stop = Box::pin(asked_to_stop());
+    let journal = tokio::select! {
+        opened = open(&database_url, args.partitions.partitions) => opened?,
+        () = &mut stop => return Ok(ExitCode::SUCCESS),
+    };
     adopt(&journal, &rules).await;
     // Whose driver resumes the transfers that a process left unfinished.
     let opened = Arc::new(journal.clone());
@@ -65,8 +70,9 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
     let nats = nats::connect_as(&args.nats.access()).await?;
     let postgres = journal.pool().clone();
     let health = Arc::new(Dependencies { postgres, reads: None, nats: nats.clone() });
-    let answer = |port: OperatorPort| port.answer(health, &ledger, (&database_url, &journal));
-    let _answering = operator.map(answer).transpose()?;
+    if let Some(answering) = &mut answering {
+        answering.reached(health, &ledger, (&database_url, &journal))?;
+    }
     let worker = Worker::start(Parts {
         database_url,
         journal,
@@ -78,7 +84,7 @@ pub(super) async fn run(args: WorkerArgs) -> Result<ExitCode, Failure> {
         intake: intake.map(|settings| (ledger, settings)),
     })?;
     tracing::info!(holder = worker.leases().holder(), "working");
-    asked_to_stop().await;
+    stop.await;
     worker.stop().await;
     Ok(ExitCode::SUCCESS)
 }

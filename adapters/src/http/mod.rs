@@ -79,6 +79,7 @@ pub(crate) mod refusal;
 mod routes;
 mod serve;
 mod standings;
+mod starting;
 mod statement;
 mod stats;
 mod submit;
@@ -108,9 +109,10 @@ pub use edge::{Edge, NoOrigin, Origins};
 pub use health::{Dependencies, Health, Missing};
 pub use limits::{Limits, Rate};
 pub use observe::Panics;
-pub use operator::Operator;
+pub use operator::{Beyond, Operator};
 pub use routes::router;
 pub use serve::serve;
+pub use starting::answer_while_opening;
 pub use tls::{Tls, TlsError};
 
 /// What the endpoints share. Cheap to clone, as every request does several times.

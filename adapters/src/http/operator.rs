@@ -5,7 +5,7 @@
 //! It is neither logged nor counted: who looks must not change what they see.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -20,6 +20,7 @@ use super::health::Health;
 use super::problem::Problem;
 use super::routes::{livez, readyz};
 use super::serve::serve_operators;
+use super::starting;
 use super::trace::TraceId;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::database::Database;
@@ -33,12 +34,18 @@ const TEXT: &str = "text/plain; version=0.0.4";
 pub struct Operator {
     /// The figures of this process.
     pub metrics: Arc<Metrics>,
+    /// What is logged.
+    pub log: LogControl,
+    /// The rest; nothing before Postgres was first reached.
+    pub beyond: Arc<OnceLock<Beyond>>,
+}
+
+/// What an operator port knows that lies beyond its process.
+pub struct Beyond {
     /// What Postgres knows; it is not asked where there is none.
     pub database: Option<Arc<Database>>,
     /// What `/readyz` asks.
     pub health: Arc<dyn Health>,
-    /// What is logged.
-    pub log: LogControl,
 }
 
 impl Operator {
@@ -73,7 +80,7 @@ fn written(mut response: Response) -> Response {
 }
 
 async fn metrics(State(operator): State<Operator>) -> Response {
-    if let Some(database) = &operator.database {
+    if let Some(database) = operator.beyond.get().and_then(|beyond| beyond.database.as_ref()) {
         database.refresh().await;
     }
     match operator.metrics.text() {
@@ -86,5 +93,6 @@ async fn metrics(State(operator): State<Operator>) -> Response {
 }
 
 async fn ready(State(operator): State<Operator>) -> Result<Response, Problem> {
-    readyz::readiness(&*operator.health).await
+    let beyond = operator.beyond.get().ok_or_else(starting::away)?;
+    readyz::readiness(&*beyond.health).await
 }

@@ -66,6 +66,9 @@ impl Bounds {
     /// Of an operator port: some scrapers and probes, whose requests may be cut off.
     const OPERATORS: Self =
         Self { connections: 64, shutdown_wait: Duration::ZERO, ..Self::SERVICE };
+
+    /// Of what answers until there is more to be said: nobody waits for it for long.
+    const PASSING: Self = Self { shutdown_wait: Duration::from_secs(1), ..Self::SERVICE };
 }
 
 /// How long to wait when the system has no file descriptor for another connection.
@@ -94,6 +97,22 @@ pub async fn serve(
     serve_within(Bounds::SERVICE, listener, router, edge, shutdown).await
 }
 
+/// Serves the same listener by other routes while something is under way, and lets it go then.
+///
+/// # Errors
+/// Those of the listener.
+pub(super) async fn serve_while<T>(
+    listener: &TcpListener,
+    router: Router,
+    edge: &Edge,
+    under_way: impl Future<Output = T>,
+) -> io::Result<T> {
+    let (done, connections) =
+        accept_while(Bounds::PASSING, listener, router, edge, under_way).await?;
+    finish(Bounds::PASSING, connections).await;
+    Ok(done)
+}
+
 /// Serves an operator port, until it is dropped.
 ///
 /// # Errors
@@ -107,24 +126,39 @@ async fn serve_within(
     bounds: Bounds,
     listener: TcpListener,
     router: Router,
-    Edge { tls, trusted_hops, .. }: Edge,
+    edge: Edge,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let ((), connections) = accept_while(bounds, &listener, router, &edge, shutdown).await?;
+    drop(listener);
+    finish(bounds, connections).await;
+    Ok(())
+}
+
+/// Accepts connections while something is under way, and answers them; what has become of it, and the
+/// connections that are open still.
+async fn accept_while<T>(
+    bounds: Bounds,
+    listener: &TcpListener,
+    router: Router,
+    Edge { tls, trusted_hops, .. }: &Edge,
+    under_way: impl Future<Output = T>,
+) -> io::Result<(T, GracefulShutdown)> {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.head_wait);
     http.max_buf_size(bounds.buffer);
-    let connections = Arc::new(Semaphore::new(bounds.connections));
-    let graceful = GracefulShutdown::new();
-    let mut shutdown = std::pin::pin!(shutdown);
+    let room = Arc::new(Semaphore::new(bounds.connections));
+    let connections = GracefulShutdown::new();
+    let mut under_way = std::pin::pin!(under_way);
     loop {
         let (stream, peer, permit) = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted?,
-            () = &mut shutdown => break,
+            accepted = accept(listener, &room) => accepted?,
+            done = &mut under_way => return Ok((done, connections)),
         };
         let mut stream = Box::pin(TimeoutStream::new(stream));
         stream.as_mut().set_write_timeout_pinned(Some(bounds.write_wait));
-        let client = Client { peer, trusted_hops };
-        let (http, router, watcher) = (http.clone(), router.clone(), graceful.watcher());
+        let client = Client { peer, trusted_hops: *trusted_hops };
+        let (http, router, watcher) = (http.clone(), router.clone(), connections.watcher());
         let acceptor = tls.as_ref().map(Tls::acceptor);
         tokio::spawn(async move {
             match acceptor {
@@ -140,11 +174,13 @@ async fn serve_within(
             drop(permit);
         });
     }
-    drop(listener);
-    if timeout(bounds.shutdown_wait, graceful.shutdown()).await.is_err() {
+}
+
+/// Lets what is under way have its answer, for a bounded time.
+async fn finish(bounds: Bounds, connections: GracefulShutdown) {
+    if timeout(bounds.shutdown_wait, connections.shutdown()).await.is_err() {
         tracing::warn!(target: "http", "connections still open after {:?}", bounds.shutdown_wait);
     }
-    Ok(())
 }
 
 /// Answers what comes over a connection, until it ends.

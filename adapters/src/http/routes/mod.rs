@@ -52,11 +52,12 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::Api;
 use super::as_of::{closed, refuse};
+use super::audit::Recorder;
 use super::code::Code;
 use super::edge::{Edge, secured};
 use super::guard::{Access, Guard, admit};
 use super::limits::charge;
-use super::observe::{Observe, REQUEST_TIMEOUT};
+use super::observe::{Observe, Panics, REQUEST_TIMEOUT};
 use super::openapi::problems::{
     ALERT, AMOUNT, ANY, BODY, BULK, CALL, CLOSE, COMMAND, DECISION, KEY, LEDGER, LETTER, MONEY,
     OPEN, OPERATION, OUT, PAST, READ, REPORT, STATEMENT, STATUS, STREAM, TRANSFER, WALLET,
@@ -186,19 +187,29 @@ pub fn router(api: Api, edge: &Edge) -> Router {
             router = router.route(&format!("{prefix}{path}"), methods.clone());
         }
     }
-    let (panics, recorder, is_tls) = (api.panics.clone(), api.recorder.clone(), edge.tls.is_some());
+    let (panics, recorder) = (api.panics.clone(), api.recorder.clone());
     let charged = from_fn_with_state(edge.limits.clone(), charge);
-    router
+    let routes = router
         .merge(docs())
         .fallback(not_found.layer(charged.clone()))
-        .method_not_allowed_fallback(method_not_allowed.layer(charged))
-        // The outermost first.
-        .layer((
-            MapResponseLayer::new(move |response| secured(response, is_tls)),
-            option_layer(edge.origins.layer()),
-            Observe { timeout: REQUEST_TIMEOUT, panics, recorder, is_tls },
-        ))
-        .with_state(api)
+        .method_not_allowed_fallback(method_not_allowed.layer(charged));
+    around(routes, edge, panics, recorder).with_state(api)
+}
+
+/// What is around every route, whatever the routes are.
+pub(super) fn around<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    edge: &Edge,
+    panics: Panics,
+    recorder: Option<Recorder>,
+) -> Router<S> {
+    let is_tls = edge.tls.is_some();
+    // The outermost first.
+    routes.layer((
+        MapResponseLayer::new(move |response| secured(response, is_tls)),
+        option_layer(edge.origins.layer()),
+        Observe { timeout: REQUEST_TIMEOUT, panics, recorder, is_tls },
+    ))
 }
 
 /// The document for people: Swagger UI, whose files are part of the program.

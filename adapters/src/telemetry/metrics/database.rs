@@ -46,6 +46,20 @@ pub struct Database {
     sums: Sums,
 }
 
+/// What is told of a database among the figures: that it does not answer, until it is watched.
+/// Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Told(Arc<Mutex<Known>>);
+
+impl Told {
+    /// Begins to tell.
+    pub fn among(metrics: &Metrics) -> Self {
+        let this = Self::default();
+        observe(metrics.meter(), &this.0);
+        this
+    }
+}
+
 #[derive(Default)]
 struct Known {
     read_at: Option<Instant>,
@@ -71,21 +85,20 @@ enum Away {
 }
 
 impl Database {
-    /// Tells of it among the figures, from the first [`Self::refresh`] on. It has connections of its
-    /// own, for the others have work.
+    /// Has it told, from the first [`Self::refresh`] on. It has connections of its own, for the others
+    /// have work.
     ///
     /// # Errors
     /// [`ConnectError`] when the URL is malformed.
     pub fn watch(
         metrics: &Metrics,
+        Told(known): Told,
         database_url: &str,
         journal: &PostgresJournal,
     ) -> Result<Self, ConnectError> {
         let pool = connect_sized(database_url, CONNECTIONS)?;
         let journal = Arc::new(journal.clone());
         let sums = Sums::new(ReportDesk::new(pool.clone(), journal, Arc::new(SystemClock)));
-        let known = Arc::default();
-        observe(metrics.meter(), &known);
         sums.observe(metrics.meter());
         Ok(Self { pool, known, turn: tokio::sync::Mutex::default(), sums })
     }
