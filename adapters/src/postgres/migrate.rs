@@ -16,6 +16,7 @@ mod lint;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migrate, MigrateError as SqlxMigrateError, Migration, MigrationType};
 use sqlx::{Connection, PgConnection};
 use thiserror::Error;
@@ -45,6 +46,9 @@ const TURN_PAUSE: Duration = Duration::from_millis(100);
 
 /// What Postgres says when a lock was not had in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// What it says to who may not.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// Of `pg_has_role`: to be a member is not enough since Postgres 16.
 pub(super) const MAY_BECOME: &str =
@@ -115,6 +119,17 @@ pub enum MigrateError {
          that of a superuser, or of a role with CREATEROLE"
     )]
     NoRoles(String),
+    /// Roles or tables are somebody else's.
+    #[error(
+        "{me} may not make the roles of this ledger as they should be: {why}. Run it as a superuser, or as \
+         who made these roles and owns the tables"
+    )]
+    Foreign {
+        /// Who asked for them.
+        me: String,
+        /// What Postgres says.
+        why: String,
+    },
     /// Out of bounds.
     #[error("FLORIN_PARTITIONS is {0}; a ledger has 1 to {MAX_PARTITIONS} partitions")]
     Partitions(u32),
@@ -287,9 +302,20 @@ async fn remove_unfinished(
 }
 
 fn is_held(error: &SqlxMigrateError) -> bool {
+    said(error).and_then(DatabaseError::code).as_deref() == Some(LOCK_NOT_AVAILABLE)
+}
+
+/// What Postgres says, if it refuses because of who asks.
+pub(super) fn forbidden(error: &MigrateError) -> Option<String> {
+    let MigrateError::Migration(error) = error else { return None };
+    let refused =
+        said(error).filter(|error| error.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE));
+    refused.map(|error| error.message().to_owned())
+}
+
+fn said(error: &SqlxMigrateError) -> Option<&(dyn DatabaseError + 'static)> {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
-    let code = cause.and_then(sqlx::Error::as_database_error).and_then(|error| error.code());
-    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
+    cause.and_then(sqlx::Error::as_database_error)
 }
 
 /// Who is likely to be in the way: whoever has been in a transaction for the longest time.

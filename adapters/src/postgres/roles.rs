@@ -13,7 +13,7 @@ use postgres_protocol::password::scram_sha_256;
 use sqlx::PgConnection;
 use sqlx::migrate::MigrateError as SqlxMigrateError;
 
-use super::migrate::{MAY_BECOME, MigrateError, PATIENCE, giving_way};
+use super::migrate::{MAY_BECOME, MigrateError, PATIENCE, forbidden, giving_way};
 use crate::auth::Secret;
 
 /// Owns the tables.
@@ -94,7 +94,11 @@ pub(super) async fn create(
     let attempt = async |connection: &mut PgConnection| -> Result<(), SqlxMigrateError> {
         Ok(sqlx::raw_sql(&statements).execute(connection).await.map(drop)?)
     };
-    giving_way(connection, "the change of owners", PATIENCE, attempt).await?;
+    let changed = giving_way(connection, "the change of owners", PATIENCE, attempt).await;
+    changed.map_err(|error| match forbidden(&error) {
+        Some(why) => MigrateError::Foreign { me, why },
+        None => error,
+    })?;
     let all: Vec<(String, bool)> =
         sqlx::query_as("SELECT rolname::text, rolcanlogin FROM pg_roles")
             .fetch_all(connection)

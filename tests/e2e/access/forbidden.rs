@@ -40,7 +40,7 @@ async fn changes_nothing(nats: &Guarded, attempts: impl AsyncFnOnce()) {
     };
     let before = state().await;
     attempts().await;
-    assert_eq!(format!("{:?}", state().await), format!("{before:?}"));
+    assert_eq!(state().await, before);
 }
 
 /// What no other service may do.

@@ -311,7 +311,10 @@ async fn passwords_are_in_no_log_and_in_no_message() {
 async fn who_may_create_roles_need_not_be_a_superuser() {
     let (postgres, dir) = (OwnPostgres::start().await, TempDir::new().unwrap());
     let urls = postgres.database("managed").await;
-    // As managed servers have it: the owner of the database.
+    // As managed servers have it: the owner of the database, and nobody has made the roles before.
+    sql(&urls.admin, "DROP OWNED BY florin, florin_service; DROP ROLE florin, florin_service")
+        .await
+        .unwrap();
     sql(
         &urls.admin,
         "CREATE ROLE manager LOGIN CREATEROLE PASSWORD 'managers-secret-0123';
@@ -335,6 +338,23 @@ async fn who_may_create_roles_need_not_be_a_superuser() {
     let ran = run(["migrate", "--create-roles", "--database-admin-url", &owner]).await;
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("florin_owner may not"), "{}", ran.err);
+    postgres.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_create_roles_and_owns_nothing_is_told_so() {
+    let postgres = OwnPostgres::start().await;
+    let urls = postgres.ledger(1).await;
+    let create = "CREATE ROLE manager LOGIN CREATEROLE PASSWORD 'managers-secret-0123';
+                  GRANT SELECT ON ALL TABLES IN SCHEMA public TO manager";
+    sql(&urls.admin, create).await.unwrap();
+    let manager = url_of(&urls.admin, "manager", "managers-secret-0123");
+    let ran = create_roles(&manager, &[]).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.err.contains("manager may not make the roles of this ledger"), "{}", ran.err);
+    assert!(ran.err.contains("Run it as a superuser"), "{}", ran.err);
+    let made = "SELECT 'florin_owner'::regrole";
+    assert!(sql(&urls.admin, made).await.is_err(), "something was left of it");
     postgres.stop().await;
 }
 
