@@ -19,7 +19,7 @@ import urllib.parse
 from . import unbroken, verbs
 from .heavy import FILL_CONNECTIONS, HOT_WALLET, need_room, settle
 from .load import Load, Nothing, grow, measure, quantile
-from .programs import Meter, end, run, start
+from .programs import Failure, Meter, end, run, start
 from .report import Figure, Outcome, table, up
 from .throughput import BYTES_AN_EVENT, BYTES_BESIDE, TRANSFERS, WALLETS, load_of, open_wallets
 from .watch import MODELS, RELAY, Places
@@ -132,6 +132,8 @@ def journal(stack, options, report):
                  f"{took:.0f} s, all of them in the read models")
         report(grown)
         yield "the whole journal", _whole(stack, options, report, grown)
+        if options.replay_verb:
+            return
         if _is_there(stack, ["rebuild"]):
             yield "the service during a rebuild", _beside(stack, options, report)
             yield "a whole rebuild under load", unbroken.rebuild(stack, report)
@@ -157,6 +159,8 @@ def _whole(stack, options, report, grown):
     runs, missing = {}, []
     with tempfile.TemporaryDirectory(dir=os.path.dirname(stack.directory)) as directory:
         for verb in _verbs(stack, directory):
+            if options.replay_verb not in (None, verb.words[0]):
+                continue
             if not _is_there(stack, verb.words[:2] if verb.words[0] in GROUPS else verb.words[:1]):
                 missing.append(verb.name)
                 report(f"{verb.name}: {MISSING}")
@@ -164,6 +168,8 @@ def _whole(stack, options, report, grown):
             cells = [_cell(stack, verb, number, report) for number in range(1, options.rounds + 1)]
             runs[verb.name] = (verb.target, cells)
         stack.sql(f"DROP DATABASE IF EXISTS {IMPORTED}")
+    if not runs and not missing:
+        raise Failure(f"no verb that is measured is {options.replay_verb}")
     figures = []
     for name, (target, its) in runs.items():
         figures.append(Figure(f"florin {name}, events/s", [cell["rate"] for cell in its], "≥",
