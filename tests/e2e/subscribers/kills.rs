@@ -12,9 +12,12 @@ use florin_tests::monkeys::{Effort, monkeys_during, rough};
 use florin_tests::pipeline::Pipeline;
 use florin_tests::store::{eventually, recorded};
 use sqlx::{PgConnection, PgPool};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 const EFFORT: Effort = Effort { requests: 2_000, concurrency: 16 };
+
+/// How long its longest life is at least.
+const SHORT: Duration = Duration::from_millis(600);
 
 /// How often it is killed. NATS is killed at a third and at two thirds of them.
 fn kills() -> u32 {
@@ -69,14 +72,18 @@ async fn a_subscriber_that_is_killed_again_and_again_sees_every_event_once_and_i
     let pipeline = Pipeline::start(2, 1).await;
     let database = pipeline.postgres.database("balances").await;
     let pool = PgPool::connect(&database.admin).await.unwrap();
+    let started = Instant::now();
     let mut running = subscriber(&pipeline, &database.admin);
     begun(&pool).await;
+    // So that some lives are long enough to do something, however slow the machine.
+    let longest = (started.elapsed() * 3).max(SHORT);
+    let longest = u64::try_from(longest.as_millis()).unwrap();
     let (kills, mut seed) = (kills(), 4_711);
     let (mut last, mut hit_at_work) = (Positions::default(), 0);
     let killing = async {
         for kill in 1..=kills {
             // At another moment each time: while it starts, begins, pulls, saves.
-            sleep(Duration::from_millis(50 + random(&mut seed) % 600)).await;
+            sleep(Duration::from_millis(50 + random(&mut seed) % longest)).await;
             running.kill_hard().await;
             let at = positions(&pool).await.unwrap();
             hit_at_work += u32::from(std::mem::replace(&mut last, at.clone()) != at);
