@@ -75,10 +75,11 @@ async fn one_trace_shows_a_deposit_from_its_request_to_every_read_model() {
     let answer = told.post("/wallets/alice/deposit", &headers, body).await;
     assert_eq!(answer.expect(201).header("x-trace-id"), Some(TRACE));
 
-    let following = FOLLOWING.map(|(name, _)| name);
-    let spans = trace_with(&collector, TRACE, &following).await;
-    assert_eq!(spans.len(), 1 + FOLLOWING.len(), "{spans:?}");
-    let request = one(&spans, "POST /wallets/{id}/deposit");
+    let asked = "POST /wallets/{id}/deposit";
+    let names: Vec<&str> = FOLLOWING.iter().map(|(name, _)| *name).chain([asked]).collect();
+    let spans = trace_with(&collector, TRACE, &names).await;
+    assert_eq!(spans.len(), names.len(), "{spans:?}");
+    let request = one(&spans, asked);
     assert_eq!((&*request.parent(), &*request.service), (CALLER, "florin-api"));
     for (name, value) in [
         ("http.request.method", "POST"),
@@ -138,9 +139,10 @@ async fn what_is_carried_out_later_goes_on_with_the_trace_of_who_asked() {
     let headers = [("traceparent", &*traceparent(TRACE)), ("prefer", "respond-async")];
     let accepted = told.post("/wallets/alice/deposit", &headers, json!({ "amount": 5 })).await;
     accepted.expect(202);
-    let names = ["process OPERATIONS", "append events", "project balance"];
+    let asked = "POST /wallets/{id}/deposit";
+    let names = [asked, "process OPERATIONS", "append events", "project balance"];
     let spans = trace_with(&collector, TRACE, &names).await;
-    let request = one(&spans, "POST /wallets/{id}/deposit");
+    let request = one(&spans, asked);
     let process = one(&spans, "process OPERATIONS");
     assert_eq!(process.parent(), request.span_id());
     for name in ["append events", "project balance"] {
@@ -157,7 +159,8 @@ async fn what_is_carried_out_later_goes_on_with_the_trace_of_who_asked() {
         sent.await.map_err(|error| error.kind())?.await.map(drop).map_err(|error| error.kind())
     })
     .await;
-    let spans = trace_with(&collector, &other, &["append events", "project stats"]).await;
+    let names = ["process INTAKE", "append events", "project stats"];
+    let spans = trace_with(&collector, &other, &names).await;
     let process = one(&spans, "process INTAKE");
     assert_eq!(process.parent(), CALLER);
     for name in ["append events", "project stats"] {
