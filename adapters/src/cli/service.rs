@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
-use super::operator::OperatorPort;
+use super::operator::{Answering, OperatorPort};
 use crate::audit::{AuditDesk, AuditLog, Secrets};
 use crate::auth::{self, Auth};
 use crate::clock::SystemClock;
@@ -69,10 +69,10 @@ pub(super) struct Service {
 impl Service {
     /// Serves until `shutdown`; then finishes what is under way, within a bounded time.
     pub(super) async fn run(
-        self,
+        mut self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
-        let mut answering = self.operator.map(OperatorPort::answer);
+        let answering = self.operator.take().map(OperatorPort::answer);
         let mut shutdown = Box::pin(shutdown);
         let database = (self.database_url.as_str(), self.partitions);
         let opening = open_behind(&self.listener, &self.front.edge, database);
@@ -80,6 +80,15 @@ impl Service {
             opened = opening => opened?,
             () = &mut shutdown => return Ok(()),
         };
+        self.serve(journal, answering, shutdown).await
+    }
+
+    async fn serve(
+        self,
+        journal: PostgresJournal,
+        mut answering: Option<Answering>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), Failure> {
         let nats = nats::connect_as(&self.nats.access()).await?;
         let settings = self.ledger.settings();
         let (opened, clock) = (Arc::new(journal.clone()), Arc::new(SystemClock));
