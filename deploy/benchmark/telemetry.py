@@ -1,4 +1,4 @@
-"""What telemetry costs: the same commands with traces and figures and without.
+"""What telemetry costs: the same commands with traces and figures and without, side by side.
 
 Figures are scraped, and both are sent to a collector, which takes what it is sent and drops it. So many
 requests are traced as a service traces that nobody has told anything else.
@@ -31,7 +31,7 @@ class _Collector(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def cost(stack, options, report):
+def cost(stacks, options, report):
     """The share of the throughput that is left."""
     with _collector() as collector, _scraper() as scraper:
         variables = {
@@ -39,7 +39,7 @@ def cost(stack, options, report):
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
         }
         told = {True: ("telemetry on", variables), False: ("telemetry off", {})}
-        outcome = turns.cost(stack, options, report, "telemetry", told, TARGET)
+        outcome = turns.cost_beside(stacks, options, report, "telemetry", told, TARGET)
         outcome.figures[0].detail = (
             f"{collector.taken:,} messages to the collector, {scraper.scrapes:,} scrapes"
         )
