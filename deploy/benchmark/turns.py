@@ -18,10 +18,6 @@ def cost(stack, options, report, what, turns, target):
     """The share of the throughput that is left. One cluster, the service started anew by turns: a
     ratio is taken within its round, and every other round goes backwards. `turns` has, with the
     setting (True) and without, how that is called and the variables by which the service is told."""
-
-    def name(mode, is_on):
-        return f"{mode}, {WALLETS:,} wallets, {turns[is_on][0]}"
-
     cells = []
     with stack:
         report(f"Postgres aged in {stack.age():.0f} s")
@@ -34,22 +30,14 @@ def cost(stack, options, report, what, turns, target):
                 for mode in MODES:
                     load = Load(mode, WALLETS, not options.no_keys)
                     cell = measure(stack, load, CONNECTIONS, options.seconds, options.warm_up)
-                    cells.append({"name": name(mode, is_on), "connections": CONNECTIONS,
-                                  "round": number, **cell})
-                    report(f"round {number}: {name(mode, is_on)}: {cell['rate']:,.0f}/s, "
-                           f"{cell['errors']} errors")
-
-    return _outcome(cells, what, turns, target, name, CONNECTIONS)
+                    cells.append(_named(cell, mode, turns[is_on][0], CONNECTIONS, number, report))
+    return _outcome(cells, what, turns, target, CONNECTIONS)
 
 
 def cost_beside(stacks, options, report, what, turns, target):
     """The same of two stacks that are at work at the same time, one with the setting and one without,
     and change places every round. Whatever else the machine does takes as much from both: of a few
     hundredths nothing can be said otherwise where it gives twice as much in one minute as in the next."""
-
-    def name(mode, is_on):
-        return f"{mode}, {WALLETS:,} wallets, {turns[is_on][0]}"
-
     cells, connections = [], CONNECTIONS // 2
     for stack in stacks:
         with stack:
@@ -72,12 +60,9 @@ def cost_beside(stacks, options, report, what, turns, target):
                         for is_on, stack in places
                     }
                 for is_on, measured in measuring.items():
-                    cell = {"name": name(mode, is_on), "connections": connections,
-                            "round": number, **measured.result()}
-                    cells.append(cell)
-                    report(f"round {number}: {cell['name']}: {cell['rate']:,.0f}/s, "
-                           f"{cell['errors']} errors")
-    return _outcome(cells, what, turns, target, name, connections)
+                    cells.append(_named(measured.result(), mode, turns[is_on][0], connections,
+                                        number, report))
+    return _outcome(cells, what, turns, target, connections)
 
 
 class _Together(Nothing):
@@ -92,14 +77,25 @@ class _Together(Nothing):
         return super().__enter__()
 
 
-def _outcome(cells, what, turns, target, name, connections):
+def _name(mode, how):
+    return f"{mode}, {WALLETS:,} wallets, {how}"
+
+
+def _named(cell, mode, how, connections, number, report):
+    name = _name(mode, how)
+    report(f"round {number}: {name}: {cell['rate']:,.0f}/s, {cell['errors']} errors")
+    return {"name": name, "connections": connections, "round": number, **cell}
+
+
+def _outcome(cells, what, turns, target, connections):
     def rates(mode, is_on):
-        mine = [cell for cell in cells if cell["name"] == name(mode, is_on)]
+        name = _name(mode, turns[is_on][0])
+        mine = [cell for cell in cells if cell["name"] == name]
         return [cell["rate"] for cell in sorted(mine, key=lambda cell: cell["round"])]
 
     def left(mode):
         return [on / off for on, off in zip(rates(mode, True), rates(mode, False))]
 
     figures = [Figure(f"{mode}/s with {what} / without", left(mode), "≥", target) for mode in MODES]
-    rows = tuple((name(mode, is_on), connections) for mode in MODES for is_on in turns)
+    rows = tuple((_name(mode, turns[is_on][0]), connections) for mode in MODES for is_on in turns)
     return Outcome(figures, cells, rows)
