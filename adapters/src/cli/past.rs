@@ -45,8 +45,10 @@ impl Past {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), Failure> {
         let mut shutdown = Box::pin(shutdown);
+        let database = (self.database_url.as_str(), None);
+        let opening = open_behind(&self.listener, &self.front.edge, database);
         let journal = tokio::select! {
-            opened = open_behind(&self.listener, &self.front.edge, (&self.database_url, None)) => opened?,
+            opened = opening => opened?,
             () = &mut shutdown => return Ok(()),
         };
         let partitions = journal.partitions();

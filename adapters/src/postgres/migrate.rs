@@ -318,8 +318,10 @@ fn said(error: &SqlxMigrateError) -> Option<&(dyn DatabaseError + 'static)> {
     cause.and_then(sqlx::Error::as_database_error)
 }
 
-/// Who is likely to be in the way: whoever has been in a transaction for the longest time.
+/// Who is likely to be in the way: whoever has been in a transaction for the longest time. Asked as who
+/// has connected, who may see more of others than the owner may.
 async fn holder(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query("RESET ROLE").execute(&mut *connection).await?;
     let oldest: Option<String> = sqlx::query_scalar(
         "SELECT format('%s (pid %s, application %L) has been in a transaction since %s', usename, pid,
                        application_name, xact_start)

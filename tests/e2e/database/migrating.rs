@@ -25,7 +25,7 @@ async fn execute(url: &str, sql: &str) {
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
 }
 
-fn migration(sql: &'static str, no_tx: bool) -> Migration {
+pub(super) fn migration(sql: &'static str, no_tx: bool) -> Migration {
     Migration::new(9_001, "of a test".into(), MigrationType::Simple, sql.into(), no_tx)
 }
 

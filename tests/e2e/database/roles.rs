@@ -2,7 +2,10 @@
 //!
 //! Roles are of a whole server: each test has one of its own.
 
+use std::time::Duration;
+
 use florin_adapters::dev::DatabaseUrls;
+use florin_adapters::postgres::apply;
 use florin_tests::nats::OwnNats;
 use florin_tests::own_postgres::OwnPostgres;
 use florin_tests::process::{Florin, Ran, command, free_port, run};
@@ -10,6 +13,8 @@ use florin_tests::store::eventually;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
+
+use super::migrating::migration;
 
 const OWNER_PASSWORD: &str = "owner's secret: 17 @ night";
 const SERVICE_PASSWORD: &str = "service-secret-0123456789";
@@ -374,6 +379,15 @@ async fn what_a_later_migration_makes_is_the_owners_whoever_applies_it() {
     let ran = run(["migrate", "--database-admin-url", &urls.admin]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     sql(&owner, "ALTER TABLE intake_letters ALTER COLUMN error SET STATISTICS 200").await.unwrap();
+    // Who is in the way is said as far as who applies it may see, and not the owner.
+    let mut long = PgConnection::connect(&urls.admin).await.unwrap();
+    let hold = "SET application_name = 'a report'; BEGIN; SELECT count(*) FROM events";
+    sqlx::raw_sql(hold).execute(&mut long).await.unwrap();
+    let mut admin = PgConnection::connect(&urls.admin).await.unwrap();
+    sqlx::raw_sql("SET ROLE florin_owner").execute(&mut admin).await.unwrap();
+    let add = migration("ALTER TABLE events ADD COLUMN note text", false);
+    let error = apply(&mut admin, &add, Duration::from_secs(1)).await.unwrap_err().to_string();
+    assert!(error.contains("application 'a report'"), "{error}");
     postgres.stop().await;
 }
 
