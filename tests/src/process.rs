@@ -97,6 +97,24 @@ impl Florin {
         Self::start(&log, verb.iter().chain(more))
     }
 
+    /// `florin serve`, without authentication, that sends its figures to a collector, and as often as
+    /// the interval says, in milliseconds.
+    pub fn exporting(
+        dir: &Path,
+        port: u16,
+        database_url: &str,
+        collector: &str,
+        interval: &str,
+    ) -> Self {
+        let log = dir.join(format!("florin-{port}.log"));
+        let port = port.to_string();
+        let more = ["--auth", "off", "--otlp-endpoint", collector, "--trace-ratio", "0"];
+        let verb = ["serve", "--port", &port, "--database-url", database_url];
+        let mut command = command(verb.iter().chain(&more));
+        command.env("OTEL_METRIC_EXPORT_INTERVAL", interval);
+        Self::spawn(command, &log)
+    }
+
     /// `florin worker` on a database and a NATS. The log goes to the directory.
     pub fn worker(dir: &Path, database_url: &str, nats_url: &str) -> Self {
         Self::worker_named("worker", dir, database_url, nats_url)
@@ -133,8 +151,11 @@ impl Florin {
     }
 
     fn start<'a>(log: &Path, arguments: impl Iterator<Item = &'a &'a str>) -> Self {
+        Self::spawn(command(arguments), log)
+    }
+
+    fn spawn(mut command: Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
-        let mut command = command(arguments);
         // A line for each request would be all that the log has. (A flag goes before it.)
         command.env("FLORIN_LOG", "info,http=warn");
         command.stdout(file.try_clone().unwrap()).stderr(file);

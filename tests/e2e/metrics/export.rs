@@ -1,7 +1,7 @@
 //! Figures on their way to a collector.
 
 use florin_tests::process::{Florin, free_port};
-use florin_tests::store::Store;
+use florin_tests::store::{DEADLINE, Store};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,10 +11,9 @@ use tokio::time::timeout;
 use super::{at, service_url};
 
 /// A service that sends figures to a collector, and to it alone, with one deposit in it.
-async fn service(dir: &TempDir, store: &Store, collector: &str) -> Florin {
+async fn service(dir: &TempDir, store: &Store, collector: &str, interval: &str) -> Florin {
     let port = free_port();
-    let more = ["--otlp-endpoint", collector, "--trace-ratio", "0"];
-    let mut api = Florin::serve(dir.path(), port, service_url(store), &more);
+    let mut api = Florin::exporting(dir.path(), port, service_url(store), collector, interval);
     api.ready(&at(port)).await;
     let client = reqwest::Client::new();
     let deposit = client.post(format!("{}/wallets/alice/deposit", at(port)));
@@ -23,8 +22,14 @@ async fn service(dir: &TempDir, store: &Store, collector: &str) -> Florin {
     api
 }
 
-/// The first request that comes, as it comes.
-async fn received(listener: &TcpListener) -> Vec<u8> {
+/// Longer than a test: figures are sent at the end and not before.
+const AT_THE_END: &str = "600000";
+
+/// Often.
+const OFTEN: &str = "100";
+
+/// The next request that comes, as it comes.
+async fn received(listener: &TcpListener) -> String {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
     loop {
@@ -42,7 +47,8 @@ async fn received(listener: &TcpListener) -> Vec<u8> {
     }
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     stream.write_all(answer.as_bytes()).await.unwrap();
-    request
+    // Texts are in the clear in a message of OTLP.
+    String::from_utf8_lossy(&request).into_owned()
 }
 
 #[tokio::test]
@@ -50,27 +56,37 @@ async fn a_collector_is_sent_the_last_figures_when_the_process_ends() {
     let (store, dir) = (Store::postgres(1).await, TempDir::new().unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let collector = at(listener.local_addr().unwrap().port());
-    let mut api = service(&dir, &store, &collector).await;
-    let (status, request) = tokio::join!(api.terminate(), received(&listener));
+    let mut api = service(&dir, &store, &collector, AT_THE_END).await;
+    let (status, text) = tokio::join!(api.terminate(), received(&listener));
     assert!(status.success());
-    let text = String::from_utf8_lossy(&request);
     assert!(text.starts_with("POST /v1/metrics "), "{text}");
-    // Texts are in the clear in a message of OTLP.
-    for word in [
-        "florin-api",
-        "florin.commands",
-        "deposit",
-        "http.server.request.duration",
-        "florin.journal.events",
-    ] {
+    for word in ["florin-api", "florin.commands", "deposit", "http.server.request.duration"] {
         assert!(text.contains(word), "{word} in {text}");
     }
 }
 
 #[tokio::test]
+async fn a_collector_is_sent_what_postgres_knows_though_nobody_asks() {
+    let (store, dir) = (Store::postgres(1).await, TempDir::new().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let collector = at(listener.local_addr().unwrap().port());
+    let mut api = service(&dir, &store, &collector, OFTEN).await;
+    let mut last = String::new();
+    let sent = timeout(DEADLINE, async {
+        while !last.contains("florin.journal.events") {
+            last = received(&listener).await;
+        }
+    });
+    assert!(sent.await.is_ok(), "{last}");
+    // Nobody takes what comes last.
+    drop(listener);
+    assert!(api.terminate().await.success());
+}
+
+#[tokio::test]
 async fn a_collector_that_is_away_holds_nobody_up() {
     let (store, dir) = (Store::postgres(1).await, TempDir::new().unwrap());
-    let mut api = service(&dir, &store, &at(free_port())).await;
+    let mut api = service(&dir, &store, &at(free_port()), AT_THE_END).await;
     let ended = timeout(std::time::Duration::from_secs(10), api.terminate()).await;
     assert!(ended.expect("it ends").success());
     let told = api.log().matches("the collector does not take figures").count();
