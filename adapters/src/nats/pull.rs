@@ -26,6 +26,9 @@ use crate::telemetry::metrics::recorded;
 /// How many messages one pull request asks for. The next one is sent at half of it.
 const PULL: usize = 256;
 
+/// How many dots a reply subject has at least, behind its prefix, that names the domain and the account.
+const WITH_DOMAIN: usize = 8;
+
 /// How long a pull request lies at the server.
 const PULL_EXPIRES: Duration = Duration::from_secs(10);
 
@@ -178,7 +181,18 @@ impl Pull {
 
 /// Whether a message was delivered before, to whomever.
 pub(super) fn is_again(message: &Message) -> bool {
-    message.info().is_ok_and(|info| info.delivered > 1)
+    message.reply.as_deref().and_then(deliveries).is_some_and(|deliveries| deliveries > 1)
+}
+
+/// How often a message was delivered, which its reply subject says: `$JS.ACK.<stream>.<consumer>.<that>`
+/// and four more tokens, or with the domain and the account before the stream. Whoever counts asks this
+/// of every message of every consumer, so the rest, which `Message::info` has, is not parsed.
+fn deliveries(reply: &str) -> Option<u64> {
+    let tokens = reply.strip_prefix("$JS.ACK.")?.as_bytes();
+    let dots = tokens.iter().filter(|byte| **byte == b'.').count();
+    let before = if dots < WITH_DOMAIN { 2 } else { 4 };
+    let token = tokens.split(|byte| *byte == b'.').nth(before)?;
+    str::from_utf8(token).ok()?.parse().ok()
 }
 
 fn config(queue: &Queue) -> pull::Config {
@@ -201,6 +215,27 @@ pub(crate) async fn answer(client: &Client, answers: Vec<(&Message, AckKind)>) {
         }
         if let Err(error) = message.ack_with(kind).await {
             tracing::debug!(%error, "a message is not acknowledged");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_subject_says_how_often_its_message_was_delivered() {
+        let token = "$JS.ACK.hub.AC9Z.LEDGER.balance.12.7000.6000.1700000000000000000.44.x1Y2";
+        for (reply, expected) in [
+            ("$JS.ACK.LEDGER.balance.1.7000.6000.1700000000000000000.0", Some(1)),
+            ("$JS.ACK.LEDGER.balance.3.7000.6000.1700000000000000000.44", Some(3)),
+            (token.strip_suffix(".x1Y2").unwrap(), Some(12)),
+            (token, Some(12)),
+            ("$JS.ACK.LEDGER.balance", None),
+            ("$JS.ACK.LEDGER.balance.often.7000.6000.1700000000000000000.44", None),
+            ("_INBOX.LEDGER.balance.3.7000.6000.1700000000000000000.44", None),
+        ] {
+            assert_eq!(deliveries(reply), expected, "{reply}");
         }
     }
 }

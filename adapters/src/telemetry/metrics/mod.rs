@@ -9,6 +9,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `recorded` | what is counted and timed where it happens |
+//! | `series` | the labels of what happens with every request, looked up once |
 //! | `process` | what this process is: its build, memory, age, and what waits in it |
 //! | `database` | what Postgres knows, read for whoever asks, and no more often than every few seconds |
 //! | `sums` | whether the money adds up, read at a pace of its own |
@@ -28,6 +29,7 @@ pub(crate) mod database;
 mod export;
 mod process;
 pub(crate) mod recorded;
+mod series;
 mod sums;
 
 use std::sync::OnceLock;

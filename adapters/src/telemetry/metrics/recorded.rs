@@ -10,9 +10,10 @@ use florin_application::SubmitError;
 use florin_application::command::{Answer, Outcome};
 use florin_application::journal::AppendError;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
 use super::instruments;
+use super::series::Series;
 use crate::http::refusal;
 
 /// In seconds: those that the semantic conventions advise, and finer ones below, where a command that
@@ -29,8 +30,10 @@ const SIZES: [f64; 12] =
 /// What is recorded to.
 pub(super) struct Instruments {
     requests: Histogram<f64>,
+    requests_of: Series<RequestLabels, BoundHistogram<f64>>,
     panics: Counter<u64>,
     commands: Counter<u64>,
+    commands_of: Series<CommandLabels, BoundCounter<u64>>,
     appends: Histogram<f64>,
     append_commands: Histogram<u64>,
     append_events: Histogram<u64>,
@@ -59,6 +62,7 @@ impl Instruments {
                 "How long requests took until the head of their answer, by method, route and \
                  status (499: the client left).",
             ),
+            requests_of: Series::default(),
             panics: counter(
                 "florin.http.panics",
                 "{panic}",
@@ -70,6 +74,7 @@ impl Instruments {
                 "What clients were told of their commands, by kind, outcome and reason. An atomic \
                  bulk counts as one.",
             ),
+            commands_of: Series::default(),
             appends: seconds(
                 "florin.append.duration",
                 "How long appends to the journal took, by outcome (moved: another process wrote \
@@ -129,26 +134,42 @@ pub(crate) struct Request<'a> {
     pub(crate) is_tls: bool,
 }
 
-/// Counts a request, and how long it took.
-pub(crate) fn request(request: &Request<'_>, took: Duration) {
-    if let Some(instruments) = instruments() {
-        instruments.requests.record(took.as_secs_f64(), &request.labels());
-    }
+/// In what requests of a route differ.
+#[derive(Clone, Copy, PartialEq)]
+struct RequestLabels {
+    status: u16,
+    method: &'static str,
+    /// What was wrong with the service.
+    error: Option<&'static str>,
+    is_tls: bool,
+    has_route: bool,
 }
 
-impl Request<'_> {
+/// Counts a request, and how long it took.
+pub(crate) fn request(request: &Request<'_>, took: Duration) {
+    let Some(instruments) = instruments() else { return };
+    let labels = RequestLabels {
+        status: request.status,
+        method: method(request.method),
+        error: request.code.filter(|_| request.status >= 500),
+        is_tls: request.is_tls,
+        has_route: request.route.is_some(),
+    };
+    let bind = || instruments.requests.bind(&labels.named(request.route));
+    let series = instruments.requests_of.of(request.route.unwrap_or_default(), labels, bind);
+    series.record(took.as_secs_f64());
+}
+
+impl RequestLabels {
     /// By the semantic conventions of HTTP servers.
-    fn labels(&self) -> Vec<KeyValue> {
-        let mut labels = Vec::with_capacity(5);
-        labels.push(KeyValue::new("http.request.method", method(self.method)));
-        labels.push(KeyValue::new("url.scheme", if self.is_tls { "https" } else { "http" }));
-        labels.push(KeyValue::new("http.response.status_code", i64::from(self.status)));
-        if let Some(route) = self.route {
-            labels.push(KeyValue::new("http.route", route.to_owned()));
-        }
-        if let Some(code) = self.code.filter(|_| self.status >= 500) {
-            labels.push(KeyValue::new("error.type", code));
-        }
+    fn named(self, route: Option<&str>) -> Vec<KeyValue> {
+        let mut labels = vec![
+            KeyValue::new("http.request.method", self.method),
+            KeyValue::new("url.scheme", if self.is_tls { "https" } else { "http" }),
+            KeyValue::new("http.response.status_code", i64::from(self.status)),
+        ];
+        labels.extend(route.map(|route| KeyValue::new("http.route", route.to_owned())));
+        labels.extend(self.error.map(|code| KeyValue::new("error.type", code)));
         labels
     }
 }
@@ -212,18 +233,28 @@ pub(crate) fn append(appended: &Result<(), AppendError>, took: Duration) {
 #[derive(Debug, Clone, Copy)]
 pub struct CountCommands;
 
+/// In what answers to commands of a kind differ.
+#[derive(Clone, Copy, PartialEq)]
+struct CommandLabels {
+    outcome: &'static str,
+    reason: Option<&'static str>,
+}
+
+impl CommandLabels {
+    fn named(self, kind: &'static str) -> Vec<KeyValue> {
+        let mut labels =
+            vec![KeyValue::new("command", kind), KeyValue::new("outcome", self.outcome)];
+        labels.extend(self.reason.map(|reason| KeyValue::new("reason", reason)));
+        labels
+    }
+}
+
 impl Observer for CountCommands {
     fn answered(&self, kind: &'static str, answer: &Result<Answer, SubmitError>) {
         let Some(instruments) = instruments() else { return };
-        let (outcome, reason) = told(answer);
-        let (command, outcome) =
-            (KeyValue::new("command", kind), KeyValue::new("outcome", outcome));
-        match reason {
-            None => instruments.commands.add(1, &[command, outcome]),
-            Some(reason) => {
-                instruments.commands.add(1, &[command, outcome, KeyValue::new("reason", reason)]);
-            }
-        }
+        let labels = told(answer);
+        let bind = || instruments.commands.bind(&labels.named(kind));
+        instruments.commands_of.of(kind, labels, bind).add(1);
     }
 
     fn appended(&self, commands: usize, events: usize) {
@@ -235,8 +266,8 @@ impl Observer for CountCommands {
 }
 
 /// What became of a command in a word, and why.
-fn told(answer: &Result<Answer, SubmitError>) -> (&'static str, Option<&'static str>) {
-    match answer {
+fn told(answer: &Result<Answer, SubmitError>) -> CommandLabels {
+    let (outcome, reason) = match answer {
         Ok(Answer { replayed: true, .. }) => ("replayed", None),
         Ok(Answer { outcome: Outcome::Accepted(_), .. }) => ("accepted", None),
         Ok(Answer { outcome: Outcome::Refused(refused), .. }) => {
@@ -252,5 +283,6 @@ fn told(answer: &Result<Answer, SubmitError>) -> (&'static str, Option<&'static 
                 ("failed", Some(refusal::trouble(error)))
             }
         },
-    }
+    };
+    CommandLabels { outcome, reason }
 }
