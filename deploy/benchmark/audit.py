@@ -1,14 +1,17 @@
-"""What the record of calls costs: the same commands with it and without."""
+"""What the record of calls costs: the same commands with it and without, side by side."""
 
-from . import turns
+from . import cost
 
-TURNS = {
-    True: ("calls recorded", {"FLORIN_AUDIT": "true"}),
-    False: ("calls not recorded", {"FLORIN_AUDIT": "false"}),
-}
-TARGET = 0.85
+SETTING = cost.Setting(
+    "calls recorded",
+    {
+        True: ("calls recorded", {"FLORIN_AUDIT": "true"}),
+        False: ("calls not recorded", {"FLORIN_AUDIT": "false"}),
+    },
+    target=0.85,
+)
 
 
-def cost(stack, options, report):
+def measured(stacks, options, report):
     """The share of the throughput that is left."""
-    return turns.cost(stack, options, report, "calls recorded", TURNS, TARGET)
+    return cost.measured(stacks, options, report, SETTING)

@@ -63,7 +63,9 @@ class Load:
 
 class Nothing:
     """What goes on beside a load, as a context manager: the answers that it was given, by status,
-    and the events that it wrote, neither of which is the load's."""
+    and the events that it wrote, neither of which is the load's; and by which processes."""
+
+    pids = ()
 
     def __init__(self):
         self.statuses, self.events = collections.Counter(), 0
@@ -91,7 +93,7 @@ def measure(stack, load, connections, seconds, warm_up, beside=None):
     before = stack.events()
     sent, statuses = [], collections.Counter()
     for duration, other in ((warm_up, Nothing()), (seconds, beside)):
-        with Meter(stack.pid) as meter, other:
+        with Meter(*{stack.pid, *beside.pids}) as meter, other:
             printed = run(load.wrk(stack.url, connections, duration), duration + SLACK_S)
         sent.append(_result(printed))
         answers = stack.log.await_answers(sent[-1]["requests"] + other.statuses.total())

@@ -10,7 +10,7 @@ import http.server
 import socket
 import threading
 
-from . import turns
+from . import cost
 
 SCRAPE_EVERY_S = 5
 SCRAPE_WAIT_S = 5
@@ -31,15 +31,16 @@ class _Collector(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def cost(stacks, options, report):
+def measured(stacks, options, report):
     """The share of the throughput that is left."""
     with _collector() as collector, _scraper() as scraper:
         variables = {
             "FLORIN_OPERATOR_PORT": str(scraper.port),
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
         }
-        told = {True: ("telemetry on", variables), False: ("telemetry off", {})}
-        outcome = turns.cost_beside(stacks, options, report, "telemetry", told, TARGET)
+        ways = {True: ("telemetry on", variables), False: ("telemetry off", {})}
+        setting = cost.Setting("telemetry", ways, TARGET)
+        outcome = cost.measured(stacks, options, report, setting)
         outcome.figures[0].detail = (
             f"{collector.taken:,} messages to the collector, {scraper.scrapes:,} scrapes"
         )
