@@ -24,7 +24,7 @@ const AT_ONCE: usize = 16;
 /// holds, so that it keeps pace on a busy machine, too.
 const AHEAD: usize = 32;
 
-/// Opens a stream, and reads nothing of it.
+/// Opens a stream that begins now, and reads nothing of it.
 async fn unread(service: &Service, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     // Else the kernel takes megabytes for a client that takes nothing.
@@ -33,6 +33,8 @@ async fn unread(service: &Service, path: &str) -> TcpStream {
     let mut client = socket.connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
     client.write_all(request.as_bytes()).await.unwrap();
+    // There is an answer: it has begun.
+    assert_eq!(client.peek(&mut [0]).await.unwrap(), 1);
     client
 }
 
