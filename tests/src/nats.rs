@@ -25,6 +25,7 @@ use sqlx::PgPool;
 use tempfile::TempDir;
 
 use crate::lag;
+use crate::process::{runs, signal};
 use crate::store::{Store, eventually};
 
 /// How many messages a test has in flight: fewer than those after which the client waits for an
@@ -191,13 +192,16 @@ impl OwnNats {
     }
 
     /// Ends it as a power cut does that takes the messages which a stream has had meanwhile, and starts it
-    /// again. What its consumers know stays.
+    /// again. What its consumers know stays, all of it: the server writes that before it ends.
     pub async fn loses(&self, stream: &str, meanwhile: impl AsyncFnOnce()) {
         let messages = self.messages_of(stream);
         let before = TempDir::new_in(self.dir.path()).unwrap();
         copy(&messages, before.path());
         meanwhile().await;
-        self.kill_hard().await;
+        let pid = self.server.pid();
+        signal("TERM", pid).await;
+        eventually("the server has ended", async || if runs(pid) { Err(pid) } else { Ok(()) })
+            .await;
         for entry in std::fs::read_dir(&messages).unwrap() {
             std::fs::remove_file(entry.unwrap().path()).unwrap();
         }

@@ -24,7 +24,7 @@
 //! | `publisher` | what leaves, by one process at a time: |
 //! | `outcomes` | what other services are told |
 //! | `replays` | letters that are sent again |
-//! | `sweep` | removes what a nats-server that was killed finds again |
+//! | `sweep` | has delivered anew what lies behind a consumer once a nats-server was killed |
 //!
 //! **Each transaction takes effect once**, however often its messages come and whoever dies on the way:
 //! its row and its keys in the ledger are the same each time, and a message is acknowledged when all

@@ -1,6 +1,8 @@
 //! What other services are told, whatever becomes of the stream that they are told by: all of it, and no
 //! more than once.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use florin_adapters::intake::{Patience, Settings};
 use florin_adapters::nats::stream::OUTCOMES;
@@ -12,6 +14,12 @@ use super::{FEW, TakingIn, completed, impatient};
 
 /// So many that two seconds for each five hundred of them are too long for a test.
 const MANY: i32 = 20_000;
+
+/// Attempts that go on for as long as a test does.
+const MANY_AND_FAST: Retries = Retries {
+    max_attempts: u32::MAX,
+    backoff: (Duration::from_millis(50), Duration::from_millis(200)),
+};
 
 impl TakingIn {
     /// When each transaction was told of, and where in the stream.
@@ -120,6 +128,46 @@ async fn a_message_that_cannot_be_sent_again_keeps_no_outcome_waiting() {
 
 /// A consumer that knows of more messages than the stream has would not deliver those that come in
 /// their places.
+#[tokio::test]
+async fn messages_that_take_the_places_of_lost_ones_are_dealt_with() {
+    let taking = TakingIn::start(1).await;
+    taking.users(&["alice"]).await;
+    taking.nats.loses("INTAKE", async || taking.top_ups(&["t-1", "t-2"]).await).await;
+    // More than were lost, and sooner than anybody can look.
+    for transaction in ["t-3", "t-4", "t-5", "t-6"] {
+        taking.upstream.top_up(transaction, "alice", 10).await;
+    }
+    for transaction in ["t-3", "t-4", "t-5", "t-6"] {
+        assert_eq!(taking.upstream.hears(transaction, 1).await, [completed()]);
+    }
+    assert_eq!(taking.balance("alice").await, "60.00");
+    taking.upstream.is_dealt_with().await;
+    taking.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_that_was_dealt_with_and_is_there_again_is_removed_and_moves_nothing() {
+    let patience = Patience { users: MANY_AND_FAST, ledger: FEW };
+    let taking = TakingIn::with(1, Settings { patience, ..Settings::default() }).await;
+    // It waits for its user, so that the server has it at first.
+    taking.upstream.top_up("t-1", "alice", 10).await;
+    eventually("it waits", async || match taking.upstream.waiting().await {
+        Some(1) => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    let dealt_with = async || {
+        taking.users(&["alice"]).await;
+        assert_eq!(taking.upstream.hears("t-1", 1).await, [completed()]);
+    };
+    taking.nats.loses("INTAKE", dealt_with).await;
+    assert_eq!(taking.upstream.waiting().await, Some(1), "it is there again");
+    taking.upstream.is_dealt_with().await;
+    assert_eq!(taking.upstream.told_of("t-1").await, [completed()]);
+    assert_eq!(taking.balance("alice").await, "10.00");
+    taking.finish().await;
+}
+
 #[tokio::test]
 async fn messages_that_come_after_a_power_cut_are_dealt_with() {
     let taking = TakingIn::start(1).await;
