@@ -47,15 +47,16 @@ pub(super) async fn run(client: &Client) -> Infallible {
 /// Ends each consumer that has a message behind it for the second time: a cluster removes one a moment
 /// after it was acknowledged. Whoever pulls from it finds it gone, and makes another one.
 async fn sweep(client: &Client, behind: &mut Behind) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let stream = jetstream(client.clone()).get_stream(INTAKE.name).await?;
-    let (first, last) = {
-        let state = &stream.cached_info().state;
-        (state.first_sequence, state.last_sequence)
-    };
+    let stream = jetstream(client.clone()).get_stream_no_info(INTAKE.name).await?;
+    let mut consumers = Vec::with_capacity(CONSUMERS.len());
     for (consumer, subject) in CONSUMERS {
-        let info = stream.consumer_info(consumer).await?;
+        consumers.push((consumer, subject, stream.consumer_info(consumer).await?));
+    }
+    // Asked after them: what has come and was delivered in between leaves none of them ahead.
+    let last = stream.get_info().await?.state.last_sequence;
+    for (consumer, subject, info) in consumers {
         let is_ahead = info.delivered.stream_sequence > last;
-        let found = match stream.get_first_raw_message_by_subject(subject, first).await {
+        let found = match stream.get_first_raw_message_by_subject(subject, 1).await {
             Ok(found) => Some((found.sequence, found.time.unix_timestamp_nanos())),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => None,
             Err(error) => return Err(error.into()),
