@@ -91,27 +91,22 @@ impl Florin {
 
     /// The same, with the limits that it has unless the arguments say otherwise.
     pub fn limited(dir: &Path, port: u16, database_url: &str, more: &[&str]) -> Self {
-        let log = dir.join(format!("florin-{port}.log"));
-        let port = port.to_string();
-        let verb = ["serve", "--port", &port, "--database-url", database_url];
-        Self::start(&log, verb.iter().chain(more))
+        Self::serving_in(dir, port, database_url, more, &[])
     }
 
-    /// `florin serve`, without authentication, that sends its figures to a collector, and as often as
-    /// the interval says, in milliseconds.
-    pub fn exporting(
+    /// The same, with more variables in its environment.
+    pub fn serving_in(
         dir: &Path,
         port: u16,
         database_url: &str,
-        collector: &str,
-        interval: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
     ) -> Self {
         let log = dir.join(format!("florin-{port}.log"));
         let port = port.to_string();
-        let more = ["--auth", "off", "--otlp-endpoint", collector, "--trace-ratio", "0"];
         let verb = ["serve", "--port", &port, "--database-url", database_url];
-        let mut command = command(verb.iter().chain(&more));
-        command.env("OTEL_METRIC_EXPORT_INTERVAL", interval);
+        let mut command = command(verb.iter().chain(more));
+        command.envs(variables.iter().copied());
         Self::spawn(command, &log)
     }
 

@@ -126,8 +126,8 @@ async fn a_message_that_cannot_be_sent_again_keeps_no_outcome_waiting() {
     taking.finish().await;
 }
 
-/// A consumer that knows of more messages than the stream has would not deliver those that come in
-/// their places.
+/// Nor would one that the stream has caught up with, and nothing tells it from one that is well but
+/// what lies behind it.
 #[tokio::test]
 async fn messages_that_take_the_places_of_lost_ones_are_dealt_with() {
     let taking = TakingIn::start(1).await;
@@ -168,6 +168,8 @@ async fn a_message_that_was_dealt_with_and_is_there_again_is_removed_and_moves_n
     taking.finish().await;
 }
 
+/// A consumer that knows of more messages than the stream has would not deliver those that come in
+/// their places.
 #[tokio::test]
 async fn messages_that_come_after_a_power_cut_are_dealt_with() {
     let taking = TakingIn::start(1).await;

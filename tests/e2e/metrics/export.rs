@@ -10,10 +10,19 @@ use tokio::time::timeout;
 
 use super::{at, service_url};
 
+/// A collector, and its address.
+async fn collector() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = at(listener.local_addr().unwrap().port());
+    (listener, address)
+}
+
 /// A service that sends figures to a collector, and to it alone, with one deposit in it.
 async fn service(dir: &TempDir, store: &Store, collector: &str, interval: &str) -> Florin {
     let port = free_port();
-    let mut api = Florin::exporting(dir.path(), port, service_url(store), collector, interval);
+    let more = ["--auth", "off", "--otlp-endpoint", collector, "--trace-ratio", "0"];
+    let variables = [("OTEL_METRIC_EXPORT_INTERVAL", interval)];
+    let mut api = Florin::serving_in(dir.path(), port, service_url(store), &more, &variables);
     api.ready(&at(port)).await;
     let client = reqwest::Client::new();
     let deposit = client.post(format!("{}/wallets/alice/deposit", at(port)));
@@ -22,7 +31,7 @@ async fn service(dir: &TempDir, store: &Store, collector: &str, interval: &str) 
     api
 }
 
-/// Longer than a test: figures are sent at the end and not before.
+/// Every so many milliseconds, longer than a test: figures are sent at the end and not before.
 const AT_THE_END: &str = "600000";
 
 /// Often.
@@ -54,8 +63,7 @@ async fn received(listener: &TcpListener) -> String {
 #[tokio::test]
 async fn a_collector_is_sent_the_last_figures_when_the_process_ends() {
     let (store, dir) = (Store::postgres(1).await, TempDir::new().unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let collector = at(listener.local_addr().unwrap().port());
+    let (listener, collector) = collector().await;
     let mut api = service(&dir, &store, &collector, AT_THE_END).await;
     let (status, text) = tokio::join!(api.terminate(), received(&listener));
     assert!(status.success());
@@ -68,8 +76,7 @@ async fn a_collector_is_sent_the_last_figures_when_the_process_ends() {
 #[tokio::test]
 async fn a_collector_is_sent_what_postgres_knows_though_nobody_asks() {
     let (store, dir) = (Store::postgres(1).await, TempDir::new().unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let collector = at(listener.local_addr().unwrap().port());
+    let (listener, collector) = collector().await;
     let mut api = service(&dir, &store, &collector, OFTEN).await;
     let mut last = String::new();
     let sent = timeout(DEADLINE, async {
